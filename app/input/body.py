@@ -2,15 +2,13 @@
 
 import zlib
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from app.errors import Abandoned, BodyTooLarge, MalformedBody, UnsupportedType
 from app.inference.decode_threads import DecodeThreads
 from app.inference.picture_batch import PictureBatch
 from app.input.request import RequestInWork
 
-P = ParamSpec("P")
-T = TypeVar("T")
 BatchT = TypeVar("BatchT", bound=PictureBatch)
 
 SHORT_BODY_BYTES = 32 * 1024
@@ -87,14 +85,8 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     return content
 
 
-async def parse(
-    decode_threads: DecodeThreads,
-    parser: Callable[Concatenate[bytes, P], T],
-    body: bytes,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """Return `parser(body, ...)`. Long bodies are parsed in a decode thread. Raises Overloaded if too many wait."""
+async def parse(decode_threads: DecodeThreads, parser: Callable[[bytes], BatchT], body: bytes) -> BatchT:
+    """Return `parser(body)`. Long bodies are parsed in a decode thread. Raises Overloaded if too many wait."""
     if len(body) <= SHORT_BODY_BYTES:
-        return parser(body, *args, **kwargs)
-    return await decode_threads.run(len(body), parser, body, *args, **kwargs)
+        return parser(body)
+    return await decode_threads.run(len(body), parser, body)

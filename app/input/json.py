@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES
-from app.input.pixels import type_name
+from app.input.pixels import numbers, type_name
 from app.settings import Settings
 from digits.errors import InvalidPixels, NoInk
 from digits.features import FEATURES, SIDE, Grey
@@ -139,11 +139,7 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     def pointer_to(index: int) -> str:
         return f"{pointer}/{index // SIDE}/{index % SIDE}" if nested else f"{pointer}/{index}"
 
-    unexpected = set(map(type, flat)) - {int, float}
-    if unexpected:
-        index = next(index for index, value in enumerate(flat) if type(value) in unexpected)
-        raise InvalidPixels(f"expected numbers, received {type_name(flat[index])}", pointer_to(index))
-    values = np.array(flat, dtype=np.float64)
+    values = numbers(flat, pointer_to)
     uniform = values.min() == values.max()
     if uniform and mode != "never":  # checked before the scale, which a blank picture does not reveal
         raise NoInk("no ink found: every pixel has the same value", pointer)

@@ -1,5 +1,7 @@
 """Read a request body of any accepted Content-Type as a batch of pictures."""
 
+from functools import partial
+
 from app.errors import UnsupportedType
 from app.inference.picture_batch import PictureBatch
 from app.input.body import encoding_of, parse, read_body
@@ -45,7 +47,7 @@ async def read_pictures(
     if media_type == RAW:
         batch = raw_pixels(body, settings.max_batch)
     elif media_type == JSON:
-        batch = await parse(work.decode_threads, read_json, body, settings, mode)
+        batch = await parse(work.decode_threads, partial(read_json, settings=settings, mode=mode), body)
     elif media_type == FORM:
         # Even short forms go to a thread, because the parser is pure Python.
         batch = await work.decode_threads.run(len(body), read_form, body, content_type, settings.max_batch)

@@ -1,5 +1,6 @@
 """Read pixels that are raw bytes, and check pixel values for several dialects."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,12 @@ def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
     return PictureBatch(pixels=pixels, single=count == 1)
 
 
-def numbers(values: list[Any]) -> NDArray[np.float64]:
-    """Convert JSON numbers to float64 (N,). Raises InvalidPixels."""
+def numbers(values: list[Any], pointer_to: Callable[[int], str] = lambda _index: "") -> NDArray[np.float64]:
+    """Convert JSON numbers to float64 (N,). Raises InvalidPixels with the pointer to any other value."""
     unexpected = set(map(type, values)) - {int, float}
     if unexpected:
-        value = next(value for value in values if type(value) in unexpected)
-        raise InvalidPixels(f"expected numbers, received {type_name(value)}")
+        index = next(index for index, value in enumerate(values) if type(value) in unexpected)
+        raise InvalidPixels(f"expected numbers, received {type_name(values[index])}", pointer_to(index))
     return np.array(values, dtype=np.float64)
 
 

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2
 from app.api.grpc.calls import Answer, Call, Handler
 from app.api.grpc.infer import infer_answer, read_request
 from app.api.grpc.messages import SERVICE
-from app.api.open_inference.inference import CountedInference, requested_version
+from app.api.open_inference.inference import counted_inference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.statistics import model_statistics
 from app.asgi.service import Service
@@ -37,9 +37,9 @@ async def _infer(service: Service, call: Call) -> Answer:
     data_plane = service.data_plane
     parser = partial(read_request, settings=service.settings, registry=service.registry)
     service.registry.require_usable()
-    with CountedInference(data_plane) as counted, Reservation(data_plane.memory_budget) as memory:
-        pictures = counted.read(await call.read_pictures(parser, data_plane, memory))
-        return infer_answer(pictures, counted.answered(await data_plane.infer(pictures)))
+    memory = Reservation(data_plane.memory_budget)
+    read = call.read_pictures(parser, data_plane, memory)
+    return await counted_inference(data_plane, memory, read, infer_answer)
 
 
 def _ready(service: Service, _request: Any) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """What inference requests of the Open Inference Protocol share over HTTP and gRPC: the version, and the metrics."""
 
 import time
-from typing import Self
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
 from app.inference.data_plane import DataPlane, Inference
+from app.inference.memory_budget import Reservation
 from app.inference.model_registry import ModelRegistry
 from digits.errors import DigitsError
 from digits.model import artifact
+
+ReplyT = TypeVar("ReplyT")
 
 
 def requested_version(registry: ModelRegistry, model: str, version: str) -> int | None:
@@ -22,40 +26,33 @@ def requested_version(registry: ModelRegistry, model: str, version: str) -> int 
     return registry.version(int(version)).manifest.version
 
 
-class CountedInference:
-    """Counts one inference request, and how long its steps take. Use it as a context manager around them.
+async def counted_inference(
+    data_plane: DataPlane,
+    work: Reservation,
+    read: Awaitable[InferRequest],
+    render: Callable[[InferRequest, Inference], ReplyT],
+    version: int | None = None,
+) -> ReplyT:
+    """Read, answer and render one request, and count it with the seconds that its steps take.
 
     A request that names no loaded version is not counted, because failures are counted by version.
     """
-
-    def __init__(self, data_plane: DataPlane, version: int | None = None) -> None:
-        self._metrics, self._registry = data_plane.metrics, data_plane.registry
-        self._version = version
-        self._read_at = self._answered_at = 0.0
-
-    def read(self, request: InferRequest) -> InferRequest:
-        """Note that the request is parsed, and return it."""
-        self._version, self._read_at = request.version, time.perf_counter()
-        return request
-
-    def answered(self, inference: Inference) -> Inference:
-        """Note that the pictures are classified, and return their predictions."""
-        self._version, self._answered_at = inference.classifier.manifest.version, time.perf_counter()
-        return inference
-
-    def __enter__(self) -> Self:
-        self._began = time.perf_counter()
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        ended = time.perf_counter()
-        if error is None and self._version is not None:
-            self._metrics.count_inference(
-                self._version,
-                success=ended - self._began,
-                compute_input=self._read_at - self._began,
-                compute_output=ended - self._answered_at,
-            )
-        elif isinstance(error, DigitsError) and not isinstance(error, UnknownModel) and self._registry.started:
-            number = self._version or self._registry.classifier.manifest.version
-            self._metrics.count_inference(number, fail=ended - self._began)
+    began = time.perf_counter()
+    try:
+        with work:
+            request = await read
+            version, read_at = request.version, time.perf_counter()
+            inference = await data_plane.infer(request)
+            version, answered_at = inference.classifier.manifest.version, time.perf_counter()
+            reply = render(request, inference)
+    except UnknownModel:
+        raise
+    except DigitsError:
+        version = version or data_plane.registry.classifier.manifest.version
+        data_plane.metrics.count_inference(version, fail=time.perf_counter() - began)
+        raise
+    ended = time.perf_counter()
+    data_plane.metrics.count_inference(
+        version, success=ended - began, compute_input=read_at - began, compute_output=ended - answered_at
+    )
+    return reply

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Scope
 
-from app.api.open_inference.inference import CountedInference, requested_version
+from app.api.open_inference.inference import counted_inference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
@@ -67,12 +67,10 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
     """Send tensors of pictures, as JSON or with binary data."""
     service = request.service
     number = _version(request, model)
-    data_plane = service.data_plane
-    with CountedInference(data_plane, number) as counted, service.requests.begin(request) as work:
-        header_length = work.headers.get(HEADER_LENGTH, b"")
-        parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
-        pictures = counted.read(await read_inflated(work, parser))
-        return infer_reply(pictures, counted.answered(await data_plane.infer(pictures)))
+    work = service.requests.begin(request)
+    header_length = work.headers.get(HEADER_LENGTH, b"")
+    parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
+    return await counted_inference(service.data_plane, work, read_inflated(work, parser), infer_reply, number)
 
 
 @_protocol.endpoint("GET /v2/")

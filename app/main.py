@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from app.api import health, metrics, model, predict, sagemaker
+from app.api import health, model, predict, sagemaker
 from app.api.not_found import not_found
 from app.api.open_inference import routes as open_inference
 from app.api.tensorflow_serving import routes as tensorflow_serving
@@ -103,7 +103,7 @@ def create_app(settings: Settings | None = None) -> Application:
         telemetry=tracing.for_fastapi(spans, settings.root_path),
     )
     # `include_router` would take 6 us more for each request, and hide the routes' paths from the metrics.
-    for each in (predict, open_inference, tensorflow_serving, sagemaker, model, health, metrics):
+    for each in (predict, open_inference, tensorflow_serving, sagemaker, model, health):
         app.router.routes.extend(each.router.routes)
     # Routes are tried in order, so requests with pictures come first.
     app.router.routes.sort(key=lambda route: "POST" not in getattr(route, "methods", ()))

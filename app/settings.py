@@ -149,7 +149,11 @@ def read_settings(
     `sources` name values in an error, by field. A value without one is named by its variable. Raises SystemExit in one
     line if a value is invalid.
     """
-    _refuse_keys_in_the_environment()
+    if os.environ.get("MNIST_API_KEYS"):  # other programs can see it, and ignoring it would let everyone in
+        raise SystemExit(
+            "digits: MNIST_API_KEYS is not a setting. Write each key into a file, as a line `name:key`, and name the "
+            "file in MNIST_API_KEYS_FILE"
+        )
     try:
         return Settings(**values)
     except ValidationError as exc:
@@ -180,12 +184,3 @@ def warnings_about(settings: Settings) -> list[str]:
         missing = f"MNIST_MODEL_DIR: {settings.model_dir} does not exist"
         lines.append(f"{missing}, so there is no model, and no request is answered")
     return lines
-
-
-def _refuse_keys_in_the_environment() -> None:
-    """Refuse keys themselves as a variable, which other programs can see. Ignoring it would let everyone in."""
-    if os.environ.get("MNIST_API_KEYS"):
-        raise SystemExit(
-            "digits: MNIST_API_KEYS is not a setting. Write each key into a file, as a line `name:key`, and name the "
-            "file in MNIST_API_KEYS_FILE"
-        )

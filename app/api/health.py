@@ -1,10 +1,12 @@
-"""Health probes for orchestrators, and one summary for people."""
+"""The state of the service: probes for orchestrators, a summary for people, and metrics for Prometheus."""
 
 from itertools import chain
 from typing import Any
 
 import orjson
+from anyio.to_thread import run_sync
 from fastapi import Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from app.asgi.route import ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
@@ -58,6 +60,22 @@ async def health(request: ServiceRequest) -> Response:
     state = {"status": "ready" if reason is None else "unready", "reason": reason, "model": model}
     more = {"warnings": list(chain.from_iterable(service.warnings().values())), "version": service.version}
     return _reply(200 if reason is None else 503, state | more)
+
+
+@router.get(
+    "/metrics",
+    summary="Get metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
+)
+async def metrics(request: ServiceRequest) -> Response:
+    """Return counts of requests, forward passes, predictions and refusals, the drift and the state of the service."""
+    service = request.service
+    service.metrics.flush()
+    text = await run_sync(generate_latest, service.drift)
+    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _reply(status: int, state: dict[str, Any]) -> Response:

@@ -23,19 +23,16 @@ from digits.normalization import ink_map
 _log = logging.getLogger(__name__)
 
 
-_FileState = tuple[str, int, int, int, int]
-"""The path of a file, its inode, its size, and in ns when it was modified and changed. If one differs, the file has.
-
-The times are only compared for equality, so the clock may jump. A copy can preserve the first of them.
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class _FolderState:
     """A version's folder as it was at one time. The registry does not load again what it serves or has refused."""
 
     folder: Path
-    files: tuple[_FileState, ...]
+    files: tuple[tuple[str | int, ...], ...]
+    """For each file its path, inode, size, and in ns when it was modified and changed. If one differs, the file has.
+
+    The times are only compared for equality, so the clock may jump. A copy can preserve the first of them.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +294,9 @@ def _folder_state(folder: Path) -> _FolderState:
     return _FolderState(folder, tuple(sorted(map(_file_state, islice(paths, 2 * MAX_FILES)))))
 
 
-def _file_state(path: Path) -> _FileState:
+def _file_state(path: Path) -> tuple[str | int, ...]:
     try:
         status = path.stat()
     except OSError:  # a link that leads nowhere
-        return str(path), 0, 0, 0, 0
+        return (str(path),)
     return str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -23,51 +23,42 @@ def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
     Raises MalformedBody without a form with this boundary, BatchTooLarge, and InvalidBody if the form has no part, or a
     part is not a file or has another name.
     """
-    parts = _Parts(max_batch)
+    contents: list[bytes] = []
+    names: list[str] = []
+    is_complete = False
+
+    def add_file(file: File) -> None:
+        _check_name(file.field_name)
+        if len(contents) == max_batch:
+            raise BatchTooLarge(f"expected at most {max_batch} pictures, received {max_batch + 1} or more")
+        assert isinstance(file.file_object, BytesIO)
+        contents.append(file.file_object.getvalue())
+        names.append((file.file_name or b"")[:40].decode("utf-8", "replace"))
+
+    def add_field(field: Field) -> None:
+        _check_name(field.field_name)
+        raise InvalidBody(
+            "expected 'file' to be an uploaded file, received a text field", POINTER.format(len(contents))
+        )
+
+    def end() -> None:  # the closing boundary was found
+        nonlocal is_complete
+        is_complete = True
+
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     try:
         if not boundary:
             raise FormParserError("no boundary")
-        parser = FormParser(
-            "multipart/form-data", parts.add_field, parts.add_file, parts.end, boundary=boundary, config=_CONFIG
-        )
+        parser = FormParser("multipart/form-data", add_field, add_file, end, boundary=boundary, config=_CONFIG)
         parser.write(body)
         parser.finalize()
     except FormParserError as exc:
         raise MalformedBody("expected multipart/form-data, received a body that is not a valid form") from exc
-    if not parts.complete:
+    if not is_complete:
         raise MalformedBody("expected multipart/form-data with a closing boundary, received a body without it")
-    if not parts.contents:
+    if not contents:
         raise InvalidBody("expected a part named 'file', received none")
-    return PictureBatch(encoded=parts.contents, names=parts.names, single=len(parts.contents) == 1, pointer=POINTER)
-
-
-class _Parts:
-    """Collects the contents of a form's parts. Its methods are the parser's callbacks."""
-
-    def __init__(self, max_batch: int) -> None:
-        self.contents: list[bytes] = []
-        self.names: list[str] = []
-        self.complete = False
-        """Whether the closing boundary was found."""
-        self._max_batch = max_batch
-
-    def add_file(self, file: File) -> None:
-        _check_name(file.field_name)
-        if len(self.contents) == self._max_batch:
-            raise BatchTooLarge(f"expected at most {self._max_batch} pictures, received {self._max_batch + 1} or more")
-        assert isinstance(file.file_object, BytesIO)
-        self.contents.append(file.file_object.getvalue())
-        self.names.append((file.file_name or b"")[:40].decode("utf-8", "replace"))
-
-    def add_field(self, field: Field) -> None:
-        _check_name(field.field_name)
-        raise InvalidBody(
-            "expected 'file' to be an uploaded file, received a text field", POINTER.format(len(self.contents))
-        )
-
-    def end(self) -> None:
-        self.complete = True
+    return PictureBatch(encoded=contents, names=names, single=len(contents) == 1, pointer=POINTER)
 
 
 def _check_name(name: bytes | None) -> None:

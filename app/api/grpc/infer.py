@@ -14,12 +14,7 @@ from app.inference.batching import BatchResult
 from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
-_CONTENTS = {
-    "FP32": "fp32_contents",
-    "UINT8": "uint_contents",
-    "BYTES": "bytes_contents",
-    "INT64": "int64_contents",
-}
+_CONTENTS = {"FP32": "fp32_contents", "UINT8": "uint_contents", "BYTES": "bytes_contents", "INT64": "int64_contents"}
 """The field of `InferTensorContents` for each datatype of an input or an output."""
 
 

@@ -26,12 +26,14 @@ _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8",
 
 _BINARY, _TEXT = {"schema": {"type": "string", "format": "binary"}}, {"schema": {"type": "string"}}
 _REPORT = {"image/png": _BINARY, "text/plain": _TEXT, "text/csv": _TEXT}
+_LAYERS = {"application/octet-stream": _BINARY}
 
 
-def _replies(description: str, content: dict[str, Any], missing: int, reason: str) -> dict[int | str, dict[str, Any]]:
-    """Return the replies of a file, or the status for a version that does not have it."""
-    found = {"description": description, "headers": ETAG, "content": content}
-    return {200: found, 304: UNCHANGED, missing: problem(missing, reason), 503: UNAVAILABLE}
+def _documented(summary: str, content: dict[str, Any], missing: int, reason: str) -> dict[str, Any]:
+    """Return the options that document a file, with the status for a version that does not have it."""
+    found = {"description": "The page" if "text/html" in content else "The file", "headers": ETAG, "content": content}
+    replies = {200: found, 304: UNCHANGED, missing: problem(missing, reason), 503: UNAVAILABLE}
+    return {"summary": summary, "response_class": Response, "responses": replies}
 
 
 @router.get(
@@ -66,26 +68,20 @@ async def model_versions(request: ServiceRequest) -> Response:
 
 @router.get(
     "/model/card",
-    summary="Get the model card as a page",
-    response_class=Response,
-    responses=_replies("The page", {"text/html": _TEXT}, 404, "The served version has no model card"),
+    **_documented("Get the model card as a page", {"text/html": _TEXT}, 404, "The served version has no model card"),
 )
 async def model_card(request: ServiceRequest) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
     card, security = await run_sync(_card, request.service.registry.classifier)
     content = link_to_documentation(card, request.service.settings).encode()
-    tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
-    headers = caching.headers(tag) | security
-    if caching.is_known(request, tag):
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers | {"Content-Type": "text/html; charset=utf-8"})
+    # The page's own tag, because an update of the service can change the page too.
+    headers = caching.headers_of(content) | security
+    return caching.unchanged(request, headers) or Response(content, headers=headers, media_type="text/html")
 
 
 @router.get(
     "/model/report/{name}",
-    summary="Get a file of the model's report",
-    response_class=Response,
-    responses=_replies("The file", _REPORT, 404, "The served version's report has no such file"),
+    **_documented("Get a file of the model's report", _REPORT, 404, "The served version's report has no such file"),
 )
 async def model_report(
     request: ServiceRequest, name: Annotated[str, PathParameter(examples=["README.md", "history.csv"])]
@@ -100,11 +96,7 @@ async def model_report(
 
 @router.get(
     "/model/layers",
-    summary="Get the served model's layers",
-    response_class=Response,
-    responses=_replies(
-        "The file", {"application/octet-stream": _BINARY}, 501, "The served version was released without its layers"
-    ),
+    **_documented("Get the served model's layers", _LAYERS, 501, "The served version was released without its layers"),
 )
 async def model_layers(request: ServiceRequest) -> Response:
     """Return the weights of the dense layers and of the novelty head, as float16 in the format of safetensors."""
@@ -123,10 +115,9 @@ async def _file(request: ServiceRequest, path: str, media_type: str) -> Response
     sha256 = classifier.manifest.files.get(path)
     if classifier.folder is None or sha256 is None:
         return None
-    tag = caching.quoted(sha256)
-    headers = caching.headers(tag)
-    if caching.is_known(request, tag):
-        return Response(status_code=304, headers=headers)
+    headers = caching.headers(sha256)
+    if unchanged := caching.unchanged(request, headers):
+        return unchanged
     content = await run_sync(_read, classifier.folder, path, sha256)
     return Response(content, headers=headers | {"Content-Type": media_type})
 

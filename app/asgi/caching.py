@@ -2,29 +2,24 @@
 
 import hashlib
 
-from fastapi import Request
+from fastapi import Request, Response
 
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 """For content that gets another URL when it changes."""
 
 
-def etag(content: bytes) -> str:
-    """Return a strong ETag. The same bytes get the same ETag in every process and on every machine."""
-    return quoted(hashlib.sha256(content).hexdigest())
+def headers_of(content: bytes) -> dict[str, str]:
+    """Return `headers` for content. The same bytes get the same ETag in every process and on every machine."""
+    return headers(hashlib.sha256(content).hexdigest())
 
 
-def quoted(sha256: str) -> str:
-    """Return the ETag of content whose sha256 is known."""
-    return f'"{sha256[:32]}"'
+def headers(sha256: str) -> dict[str, str]:
+    """Return the headers for content with this sha256 or for a 304. Browsers keep it, and check its ETag each time."""
+    return {"ETag": f'"{sha256[:32]}"', "Cache-Control": "no-cache"}
 
 
-def is_known(request: Request, tag: str) -> bool:
-    """Return whether the client says that it has the content with this ETag."""
+def unchanged(request: Request, headers: dict[str, str]) -> Response | None:
+    """Return a 304 with these headers if the client says that it has the content with their ETag."""
     header = request.headers.get("if-none-match", "")
     known = {known.strip().removeprefix("W/") for known in header.split(",")}
-    return tag in known or "*" in known
-
-
-def headers(tag: str) -> dict[str, str]:
-    """Return the headers for the content and for a 304. A browser keeps the content and revalidates it each time."""
-    return {"ETag": tag, "Cache-Control": "no-cache"}
+    return Response(status_code=304, headers=headers) if known & {headers["ETag"], "*"} else None

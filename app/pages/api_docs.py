@@ -12,9 +12,8 @@ from fastapi import FastAPI, Response
 
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
-from app.errors import nothing_here
 from app.openapi.example_pictures import EXAMPLES
-from app.pages.drawing import encodings, file_reply, head, link_to_documentation
+from app.pages.drawing import file_replies, head, link_to_documentation
 from app.settings import Settings
 
 # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
@@ -57,12 +56,8 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 
 def _add_files(app: FastAPI, path: str, folder: Path) -> None:
-    """Add the files of a folder. Each is read and compressed when it is first asked for."""
-    names = {file.name for file in folder.iterdir()}
-    encodings_of = cache(lambda name: encodings(name, (folder / name).read_bytes()))
+    reply = file_replies({file.name for file in folder.iterdir()}, lambda name: (folder / name).read_bytes())
 
     @app.get(f"{path}/{{name}}", include_in_schema=False)
     async def file(request: ServiceRequest, name: str) -> Response:
-        if name not in names:
-            raise nothing_here(request.scope)
-        return file_reply(request, encodings_of(name), {})
+        return reply(request, name)

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -86,13 +86,8 @@ def install(app: FastAPI, settings: Settings) -> None:
     # The page's scripts find the attribute and do not speak of digits.
     page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
     contents[_OWN_CLASSES] = page_of_classes.encode()
-    files = {name: encodings(name, content) for name, content in contents.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
-
-    def reply(request: ServiceRequest, name: str, more: dict[str, str]) -> Response:
-        if name not in files:
-            raise nothing_here(request.scope)
-        return file_reply(request, files[name], more)
+    reply = file_replies(contents, contents.__getitem__)
 
     @app.get("/", include_in_schema=False)
     async def page(request: ServiceRequest) -> Response:
@@ -109,39 +104,46 @@ def install(app: FastAPI, settings: Settings) -> None:
         """Return a style sheet, script or picture of the page. A page of another release gets the current content."""
         if not digest.isalnum():
             raise nothing_here(request.scope)
-        return reply(request, name, caching.FOREVER if digest == _digest() else {})
+        return reply(request, name, caching.FOREVER if digest == _digest() else None)
 
     @app.get("/page/{name}", include_in_schema=False)
     async def unversioned_file(request: ServiceRequest, name: str) -> Response:
-        return reply(request, name, {})
+        return reply(request, name)
 
 
 _Encoded = tuple[bytes, dict[str, str]]
 """The bytes of a reply, with its headers."""
 
 
-def file_reply(request: ServiceRequest, encodings: tuple[_Encoded, _Encoded], more: dict[str, str]) -> Response:
-    """Return a file, compressed if the client accepts it, or that the client has it already."""
-    content, headers = encodings[bool(_ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")))]
-    headers = headers | more
-    if caching.is_known(request, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers)
+def file_replies(names: Collection[str], read: Callable[[str], bytes]) -> Callable[..., Response]:
+    """Return a function that replies with one of some files, or that the client has it already.
 
+    Each is read, and compressed for clients that accept it, when it is first asked for.
+    """
 
-def encodings(name: str, content: bytes) -> tuple[_Encoded, _Encoded]:
-    """Return a file for clients without and with gzip. Pictures are compressed already."""
-    media_type = _TYPES[Path(name).suffix]
-    headers = {"Content-Type": media_type}
-    if not media_type.startswith("text/"):
-        plain = content, headers | caching.headers(caching.etag(content))
-        return plain, plain
-    headers["Vary"] = "Accept-Encoding"
-    compressed = gzip.compress(content, mtime=0)  # without a time, so that all replicas send the same bytes
-    return (
-        (content, headers | caching.headers(caching.etag(content))),
-        (compressed, headers | caching.headers(caching.etag(compressed)) | {"Content-Encoding": "gzip"}),
-    )
+    @cache
+    def encodings(name: str) -> tuple[_Encoded, _Encoded]:
+        """Return a file for clients without and with gzip. Pictures are compressed already."""
+        content, media_type = read(name), _TYPES[Path(name).suffix]
+        headers = {"Content-Type": media_type}
+        if not media_type.startswith("text/"):
+            plain = content, headers | caching.headers_of(content)
+            return plain, plain
+        headers["Vary"] = "Accept-Encoding"
+        compressed = gzip.compress(content, mtime=0)  # without a time, so that all replicas send the same bytes
+        return (
+            (content, headers | caching.headers_of(content)),
+            (compressed, headers | caching.headers_of(compressed) | {"Content-Encoding": "gzip"}),
+        )
+
+    def reply(request: ServiceRequest, name: str, more: dict[str, str] | None = None) -> Response:
+        if name not in names:
+            raise nothing_here(request.scope)
+        content, headers = encodings(name)[bool(_ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")))]
+        headers = headers | (more or {})
+        return caching.unchanged(request, headers) or Response(content, headers=headers)
+
+    return reply
 
 
 def _apply_settings(html: str, settings: Settings) -> str:

@@ -7,7 +7,6 @@ FastAPI makes the span of an HTTP request, and `app.api.grpc` that of a call. Th
 from typing import Any
 
 from opentelemetry import trace
-from starlette.types import Scope
 
 from app.telemetry.access_log import UNLOGGED, CompletedRequest
 
@@ -38,12 +37,12 @@ def provider_for(endpoint: str) -> Any:
 
 def for_fastapi(provider: Any, prefix: str) -> dict[str, Any]:
     """Return FastAPI's parameter `telemetry`: one span for each request, except probes. No provider means no spans."""
-
-    def is_excluded(scope: Scope) -> bool:
-        return scope["path"].removeprefix(prefix) in UNLOGGED
-
-    off = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
-    return {**off, "tracing": provider is not None, "tracer_provider": provider, "exclude": is_excluded}
+    return {
+        **dict.fromkeys(("metrics", "logs", "operation_spans", "auto_configure"), False),
+        "tracing": provider is not None,
+        "tracer_provider": provider,
+        "exclude": lambda scope: scope["path"].removeprefix(prefix) in UNLOGGED,
+    }
 
 
 def describe(request: CompletedRequest) -> None:

@@ -14,8 +14,6 @@ from app.inference.batching import BatchResult
 
 HEADER_LENGTH = b"inference-header-content-length"
 
-_BINARY_TYPE = (b"content-type", b"application/octet-stream")
-
 
 def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
     """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
@@ -33,7 +31,7 @@ def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
         {"model_name": manifest.name, "model_version": str(manifest.version), "id": request.id, "outputs": tensors},
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
-    headers = (_BINARY_TYPE, (HEADER_LENGTH, b"%d" % len(header))) if binary else JSON
+    headers = ((b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(header))) if binary else JSON
     return Reply(b"".join((header, *binary)), batch.classifier.model_id, batch.pass_rows, headers=headers)
 
 

@@ -15,8 +15,6 @@ from digits.features import FEATURES, SIDE
 
 INPUT = "features"
 
-_FLOAT32 = np.dtype("<f4")
-
 
 def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max_batch: int) -> PictureBatch:
     """Return a tensor's pictures. Raises InvalidBody, InvalidPixels and BatchTooLarge.
@@ -70,11 +68,9 @@ def _float_values(data: list[Any] | bytes) -> NDArray[Any]:
     """Return float32 values in [0, 1]. Raises InvalidBody and InvalidPixels."""
     if not isinstance(data, bytes):
         return unit_floats(numbers(_flatten(data)))
-    if len(data) % _FLOAT32.itemsize:
-        raise InvalidBody(
-            f"expected little-endian FP32 values of {_FLOAT32.itemsize} bytes each, received {len(data)} bytes"
-        )
-    return unit_floats(np.frombuffer(data, _FLOAT32))
+    if len(data) % 4:
+        raise InvalidBody(f"expected little-endian FP32 values of 4 bytes each, received {len(data)} bytes")
+    return unit_floats(np.frombuffer(data, "<f4"))
 
 
 def _flatten(data: list[Any]) -> list[Any]:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from app.api.predictions import extend
-from app.api.query import PredictQuery, ReadQuery
+from app.api.query import PredictQuery, ReadQuery, extend
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.input.pictures import PICTURE_TYPES, read_pictures
 from app.openapi.bodies import PREDICT_BODY, READ_BODY

@@ -46,8 +46,6 @@ async def invocations(request: ServiceRequest) -> Reply:
     service = request.service
     parser = partial(read_request, verb="invocations", settings=service.settings)
     with service.requests.begin(request) as work:
-        if media_type_of(work.headers.get(b"content-type", b"")) not in ("", JSON):
-            inference = await service.data_plane.infer(await read_pictures(work))
-            return predict_reply("predictions", inference)
-        parsed = await read_inflated(work, parser)
-        return predict_reply(parsed.reply_key, await service.data_plane.infer(parsed))
+        is_json = media_type_of(work.headers.get(b"content-type", b"")) in ("", JSON)
+        pictures = await (read_inflated(work, parser) if is_json else read_pictures(work))
+        return predict_reply("predictions", await service.data_plane.infer(pictures))

@@ -8,7 +8,7 @@ no timer, so a lone request does not wait.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
@@ -22,7 +22,7 @@ from app.telemetry.metrics import Metrics
 from digits.features import SIDE, Floats, to_features
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Prediction, predictions
-from digits.normalization.mnist_form import Mode, Preparation, are_mnist_form
+from digits.normalization.mnist_form import are_mnist_form
 
 PASS_ROWS = 128
 """Maximum number of pictures in one pass, which then takes about a millisecond. Larger requests need several."""
@@ -52,16 +52,6 @@ class BatchResult:
     def rows(self, part: slice) -> "BatchResult":
         return BatchResult(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
 
-    @staticmethod
-    def concatenate(parts: "Sequence[BatchResult]") -> "BatchResult":
-        """Join the results of several passes of the same classifier, in their order."""
-        return BatchResult(
-            classifier=parts[0].classifier,
-            scores=reduce(Scores.followed_by, (part.scores for part in parts)),
-            predictions=list(chain.from_iterable(part.predictions for part in parts)),
-            pass_rows=max(part.pass_rows for part in parts),
-        )
-
 
 @dataclass(slots=True, eq=False)
 class _WaitingRequest:
@@ -85,16 +75,12 @@ class Batcher:
 
     def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
         """Ask `classifier` for the version before each pass."""
-        self._classifier = classifier
+        self.classifier = classifier
         self._metrics = metrics
         self._waiting: deque[_WaitingRequest] = deque()
         self._waiting_rows = 0
         self._flush_is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    def preparation(self, mode: Mode) -> Preparation:
-        """Return how pictures are prepared for the current version. Raises NoUsableModel."""
-        return self._classifier().preparation(mode)
 
     def classify(self, pixels: NDArray[Any], *, only_scores: bool = False) -> Awaitable[BatchResult]:
         """Classify pictures, (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
@@ -125,7 +111,12 @@ class Batcher:
             ]
             # All predictions of a reply must come from one version. If the version has changed meanwhile, start again.
             if len({part.classifier for part in parts}) == 1:
-                return BatchResult.concatenate(parts)
+                return BatchResult(
+                    classifier=parts[0].classifier,
+                    scores=reduce(Scores.followed_by, (part.scores for part in parts)),
+                    predictions=list(chain.from_iterable(part.predictions for part in parts)),
+                    pass_rows=max(part.pass_rows for part in parts),
+                )
 
     def _enqueue(
         self, pixels: NDArray[Any], *, only_mnist_form: bool = False, only_scores: bool = False
@@ -167,7 +158,7 @@ class Batcher:
                 requests, features = _return_unready(requests, features)
                 if not requests:
                     return
-            classifier = self._classifier()
+            classifier = self.classifier()
             scores = classifier.scores(features)
             counted = [] if all(request.only_scores for request in requests) else predictions(classifier, scores)
             result = BatchResult(classifier, scores, counted, len(features))

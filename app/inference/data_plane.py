@@ -104,7 +104,7 @@ class DataPlane:
         """
         batcher = self._served if batch.version is None else self._batcher(batch.version)
         while True:
-            preparation = batcher.preparation(batch.mode)
+            preparation = batcher.classifier().preparation(batch.mode)
             inference = await self._infer(batch, preparation, batcher)
             # If a version with another preprocessing is served meanwhile, prepare the pictures for that version.
             if inference.classifier.preparation(batch.mode) == preparation:

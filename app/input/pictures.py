@@ -41,7 +41,11 @@ async def read_pictures(
     content_type = work.headers.get(b"content-type", b"")
     media_type = media_type_of(content_type)
     if media_type not in accepted:
-        raise _unaccepted(media_type, accepted)
+        hint = ": 28x28 pixels hold one digit, which /predict reads" if media_type in (JSON, RAW) else ""
+        raise UnsupportedType(
+            f"expected the Content-Type {', '.join(accepted[:-1])} or {accepted[-1]}, "
+            f"received {repr(media_type[:80]) if media_type else 'none'}{hint}"
+        )
     settings = work.settings
     body = await read_body(work, settings.max_body_bytes)
     if media_type == RAW:
@@ -60,11 +64,3 @@ async def read_pictures(
 def media_type_of(content_type: bytes) -> str:
     """Return the media type of a Content-Type header, without parameters and in lower case."""
     return content_type.partition(b";")[0].strip().lower().decode("latin-1")
-
-
-def _unaccepted(media_type: str, accepted: tuple[str, ...]) -> UnsupportedType:
-    hint = ": 28x28 pixels hold one digit, which /predict reads" if media_type in (JSON, RAW) else ""
-    return UnsupportedType(
-        f"expected the Content-Type {', '.join(accepted[:-1])} or {accepted[-1]}, "
-        f"received {repr(media_type[:80]) if media_type else 'none'}{hint}"
-    )

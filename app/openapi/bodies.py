@@ -7,18 +7,6 @@ from app.openapi.example_pictures import json_examples
 from digits.features import FEATURES, SIDE
 
 
-def _predict_body() -> dict[str, Any]:
-    pictures = _picture_bodies("An encoded picture of one digit, of any size.", "one prediction")
-    return {
-        JSON: {"schema": _JSON_BODY, "examples": json_examples()},  # first, so that /docs can send it at once
-        **pictures,
-        RAW: _binary(
-            f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "
-            "bytes."
-        ),
-    }
-
-
 def _picture_bodies(description: str, reply: str) -> dict[str, Any]:
     """Return the bodies of encoded pictures: a form, or one picture, which gets `reply`."""
     form = {
@@ -82,6 +70,16 @@ _JSON_BODY = {
     ]
 }
 
-PREDICT_BODY = {"required": True, "content": _predict_body()}
+PREDICT_BODY = {
+    "required": True,
+    "content": {
+        JSON: {"schema": _JSON_BODY, "examples": json_examples()},  # first, so that /docs can send it at once
+        **_picture_bodies("An encoded picture of one digit, of any size.", "one prediction"),
+        RAW: _binary(
+            f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "
+            "bytes."
+        ),
+    },
+}
 
 READ_BODY = {"required": True, "content": _picture_bodies("An encoded picture of digits, of any size.", "one number")}

@@ -81,7 +81,13 @@ def head(title: str, styles: Sequence[str] = _CARD_STYLES, *, root: str = "", mo
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the page and its files."""
     contents = {file.name: file.read_bytes() for file in FOLDER.iterdir()}
-    page_of_digits = _apply_settings(link_to_files(contents["index.html"].decode()), settings)
+    page_of_digits = link_to_documentation(link_to_files(contents["index.html"].decode()), settings)
+    if settings.root_path:
+        # A proxy that strips its prefix shows /digits and /digits/ as /. The base makes relative URLs work for both.
+        page_of_digits = page_of_digits.replace("<head>", f'<head>\n<base href="{settings.root_path}/">')
+    if not settings.docs:
+        link = '<a href="docs">API</a>'
+        page_of_digits = page_of_digits.replace(f"    {link}\n", "").replace(link, "API")
     contents["index.html"] = page_of_digits.encode()
     # The page's scripts find the attribute and do not speak of digits.
     page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
@@ -144,16 +150,6 @@ def file_replies(names: Collection[str], read: Callable[[str], bytes]) -> Callab
         return caching.unchanged(request, headers) or Response(content, headers=headers)
 
     return reply
-
-
-def _apply_settings(html: str, settings: Settings) -> str:
-    if settings.root_path:
-        # A proxy that strips its prefix shows /digits and /digits/ as /. The base makes relative URLs work for both.
-        html = html.replace("<head>", f'<head>\n<base href="{settings.root_path}/">')
-    if not settings.docs:
-        link = '<a href="docs">API</a>'
-        html = html.replace(f"    {link}\n", "").replace(link, "API")
-    return link_to_documentation(html, settings)
 
 
 def link_to_documentation(html: str, settings: Settings) -> str:

@@ -114,12 +114,9 @@ def summary(manifest: Manifest) -> str:
 def page(card: bytes, version: str, files: frozenset[str], summary: str = "") -> str:
     """Return a model card as a page, with a link to the documentation that `link_to_documentation` gives its address.
 
-    Args:
-        card: Markdown. HTML in it becomes text. Only links to http(s) and to `files` become links, and only images
-            in `files` become images. Other images are replaced by their descriptions.
-        version: the model's name and version, as text.
-        files: the names of the report's files. Their URLs are `report/NAME`, relative to the page.
-        summary: Markdown that stands below the title.
+    HTML in the Markdown of `card` becomes text. Only links to http(s) and to `files` become links, and only images in
+    `files` become images. Other images are replaced by their descriptions. `version` is text with the name too. `files`
+    are those of the report, at `report/NAME`, relative to the page. `summary` is Markdown that stands below the title.
     """
     # Unlike the preset `commonmark`, this one has tables and no raw HTML.
     markdown = MarkdownIt("js-default", renderer_cls=_Renderer)

@@ -40,23 +40,14 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 
 
 _SIGNATURE: dict[str, Any] = {"enum": ["serving_default", "", None]}
-_FLOATS: dict[str, Any] = {
-    "type": "array",
-    "minItems": FEATURES,
-    "maxItems": FEATURES,
-    "items": {"type": "number", "minimum": 0, "maximum": 1},
-}
+_PIXEL = {"type": "number", "minimum": 0, "maximum": 1}
+_FLOATS: dict[str, Any] = {"type": "array", "minItems": FEATURES, "maxItems": FEATURES, "items": _PIXEL}
 _ENCODED = {**_object("b64", {"type": "string", "format": "byte", "minLength": 4}), "title": "An encoded picture"}
 _ROW: dict[str, Any] = {"oneOf": [_FLOATS, _ENCODED]}
-_ROWS_OR_COLUMN: dict[str, Any] = {
-    "oneOf": [
-        _object("instances", _list(_ROW), signature_name=_SIGNATURE),
-        _object("inputs", _list(_ROW), signature_name=_SIGNATURE),
-    ]
-}
+_ROWS_OR_COLUMN = [_object(key, _list(_ROW), signature_name=_SIGNATURE) for key in ("instances", "inputs")]
 _EXAMPLES = _object("examples", _list(_object("features", _ROW)), signature_name=_SIGNATURE)
 
-PREDICT_BODY = json_body(_ROWS_OR_COLUMN, {"instances": [{"b64": seven_base64()}]})
+PREDICT_BODY = json_body({"oneOf": _ROWS_OR_COLUMN}, {"instances": [{"b64": seven_base64()}]})
 CLASSIFY_BODY = json_body(_EXAMPLES, {"examples": [{"features": {"b64": seven_base64()}}]})
 
 _BINARY = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in (RAW, *IMAGE_TYPES)}

@@ -95,10 +95,8 @@ def create_app(settings: Settings | None = None) -> Application:
         title="Digits",
         version=VERSION,
         description=document.DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # and so no pages for it
         lifespan=lifespan,
-        openapi_url=None,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         telemetry=tracing.for_fastapi(spans, settings.root_path),
     )

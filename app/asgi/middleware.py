@@ -1,6 +1,7 @@
 """The middleware around the router: what every request passes, CORS and API keys."""
 
 import asyncio
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -15,11 +16,12 @@ from app.telemetry import tracing
 from app.telemetry.access_log import REQUEST, CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 
-_METHODS = ("GET", "HEAD", "POST")
-_REQUEST_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
-_REPLY_HEADERS = ("Retry-After", "X-Model-Graph", "X-Model-Version", "X-Request-ID")
-_PREFLIGHT_SECONDS = 7200
-"""How long a browser may remember a preflight reply. Chromium keeps it no longer than this."""
+_CORS: dict[str, Any] = {
+    "allow_methods": ("GET", "HEAD", "POST"),
+    "allow_headers": ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent"),
+    "expose_headers": ("Retry-After", "X-Model-Graph", "X-Model-Version", "X-Request-ID"),
+    "max_age": 7200,  # how long a browser may remember a preflight reply; Chromium keeps it no longer
+}
 
 
 def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
@@ -38,14 +40,7 @@ def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
     if settings.cors_origins:
         # CORS is outside the key check, because a preflight request has no key, and a page must be able to read a
         # refusal. `allow_credentials` is not needed: there are no cookies, and a key is an ordinary header.
-        stack = _Cors(
-            stack,
-            allow_origins=settings.cors_origins,
-            allow_methods=_METHODS,
-            allow_headers=_REQUEST_HEADERS,
-            expose_headers=_REPLY_HEADERS,
-            max_age=_PREFLIGHT_SECONDS,
-        )
+        stack = _Cors(stack, allow_origins=settings.cors_origins, **_CORS)
     return RequestMiddleware(stack, service)
 
 

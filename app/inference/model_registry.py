@@ -158,10 +158,7 @@ class ModelRegistry:
         return self._reason if self._served is None else self._self_test(self._served.classifier)
 
     def _self_test(self, classifier: Classifier) -> str | None:
-        """Return why the golden predictions are wrong, or None if they are right.
-
-        Logs when the test starts to fail and when it passes again.
-        """
+        """Return why the golden predictions are wrong, or None. Log when that begins, and when it ends."""
         fault = None
         try:
             classifier.self_test()
@@ -255,10 +252,7 @@ class ModelRegistry:
         return missing
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> _Loaded | None:
-        """Load a version.
-
-        If this fails, or has failed for the same state before, put the reason into `refused` and return None.
-        """
+        """Load a version. If it fails, or has for the same state before, return None, with the reason in `refused`."""
         reason = refused.get(state) or self._refused.get(state)
         if reason is None:
             try:

@@ -13,10 +13,7 @@ from digits.features import FEATURES, SIDE, Floats
 
 
 def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
-    """Read a body of 784 bytes per picture, uint8, row-major.
-
-    Raises InvalidPixels if it is empty or its length is not a multiple of 784, and BatchTooLarge.
-    """
+    """Read 784 bytes per picture, uint8, row-major. Raises InvalidPixels for other lengths, and BatchTooLarge."""
     count, rest = divmod(len(body), FEATURES)
     if rest or not count:
         raise InvalidPixels(

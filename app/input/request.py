@@ -75,10 +75,7 @@ class RequestsInWork:
         self.requests: set[RequestInWork] = set()
 
     def begin(self, request: Request) -> RequestInWork:
-        """Return a context manager for the work that a request with pictures causes.
-
-        Raises NoUsableModel if no version is served. The body is not read then.
-        """
+        """Return the work that a request with pictures causes. Raises NoUsableModel before its body is read."""
         self.data_plane.registry.require_usable()
         return RequestInWork(self, request)
 

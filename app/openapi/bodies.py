@@ -9,19 +9,10 @@ from digits.features import FEATURES, SIDE
 
 def _picture_bodies(description: str, reply: str) -> dict[str, Any]:
     """Return the bodies of encoded pictures: a form, or one picture, which gets `reply`."""
+    text = f"Send one picture to get {reply}, or several to get a list."
+    files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": text}
     form = {
-        "schema": {
-            "type": "object",
-            "required": ["file"],
-            "properties": {
-                "file": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {"type": "string", "format": "binary"},
-                    "description": f"Send one picture to get {reply}, or several to get a list.",
-                }
-            },
-        },
+        "schema": {"type": "object", "required": ["file"], "properties": {"file": files}},
         "encoding": {"file": {"contentType": ", ".join(IMAGE_TYPES)}},
     }
     return {FORM: form, **{kind: _binary(description) for kind in IMAGE_TYPES}}
@@ -62,18 +53,16 @@ def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
     }
 
 
-_JSON_BODY = {
-    "oneOf": [
-        _json_body(title, name, scale)
-        for title, name in (("One picture", "pixels"), ("Several pictures", "instances"))
-        for scale in ("0-255", "0-1")
-    ]
-}
+_JSON_BODIES = [
+    _json_body(title, name, scale)
+    for title, name in (("One picture", "pixels"), ("Several pictures", "instances"))
+    for scale in ("0-255", "0-1")
+]
 
 PREDICT_BODY = {
     "required": True,
     "content": {
-        JSON: {"schema": _JSON_BODY, "examples": json_examples()},  # first, so that /docs can send it at once
+        JSON: {"schema": {"oneOf": _JSON_BODIES}, "examples": json_examples()},  # first, for /docs to send it at once
         **_picture_bodies("An encoded picture of one digit, of any size.", "one prediction"),
         RAW: _binary(
             f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "

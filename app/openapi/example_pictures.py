@@ -38,12 +38,10 @@ def json_examples() -> dict[str, Any]:
     """Return the JSON bodies that `POST /predict` offers for trying."""
     rows = orjson.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
     flat = [value for row in rows for value in row]
+    floats = [round(value / 255, 4) for value in flat]
     return {
         "rows": {"summary": "28 rows of 28 numbers, 0 to 255", "value": {"pixels": rows}},
         "flat": {"summary": "784 numbers, 0 to 255", "value": {"pixels": flat}},
-        "floats": {
-            "summary": "784 floats, 0 to 1",
-            "value": {"pixels": [round(value / 255, 4) for value in flat], "scale": "0-1"},
-        },
+        "floats": {"summary": "784 floats, 0 to 1", "value": {"pixels": floats, "scale": "0-1"}},
         "batch": {"summary": "two pictures", "value": {"instances": [rows, flat]}},
     }

@@ -25,10 +25,7 @@ def format_in_use(setting: LogFormat | None) -> LogFormat:
 
 
 def configure(log_format: LogFormat) -> None:
-    """Write the log to stderr: lines of `app` from level INFO on, and lines of libraries from WARNING on.
-
-    Text has uvicorn's format.
-    """
+    """Write the log to stderr, text as uvicorn does: `app` from level INFO on, and libraries from WARNING on."""
     handler = logging.StreamHandler(STDERR)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter("%(levelname)s:     %(message)s"))
     logger = logging.getLogger("app")

@@ -24,6 +24,7 @@ from digits.model.drift import EDGES
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
+_REQUEST = ("protocol", "route", "status")
 _PICTURES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 _MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
@@ -101,12 +102,7 @@ class Metrics(Collector):
         limit = "Memory limit of the container. Without one, the machine's memory."
         gauge("digits_memory_limit_bytes", limit).set(_memory_limit_bytes())
         self._requests = self._histogram(
-            "digits_request_seconds",
-            "Seconds from the end of a request's head to its reply.",
-            _SECONDS,
-            "protocol",
-            "route",
-            "status",
+            "digits_request_seconds", "Seconds from the end of a request's head to its reply.", _SECONDS, *_REQUEST
         )
         self._in_progress = gauge("digits_requests_in_work", "Requests that are being answered.")
         self._pictures = self._histogram("digits_pass_pictures", "Pictures that share a forward pass.", _PICTURES)
@@ -220,10 +216,7 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()
 
-    def samples(self, *names: str) -> list[Sample]:
-        """Return the samples of the metrics with these names.
-
-        A sample's name has the suffix of its kind: `digits_passes_total`, `digits_queue_seconds_count`.
-        """
+    def samples(self) -> list[Sample]:
+        """Return all samples. Names end with their kind: `digits_passes_total`, `digits_queue_seconds_count`."""
         self.flush()
-        return [sample for metric in self.collect() if metric.name in names for sample in metric.samples]
+        return [sample for metric in self.collect() for sample in metric.samples]

@@ -34,7 +34,11 @@ def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry)
     only_input(document)
     tensor = message.inputs[0]
     raw = list(message.raw_input_contents)
-    data = _raw_data(tensor, raw) if raw else _typed_data(tensor)
+    if len(raw) > 1:
+        raise InvalidBody(f"expected raw_input_contents for one input, received it for {len(raw)}")
+    if raw and tensor.HasField("contents"):
+        raise InvalidBody("expected either 'contents' or 'raw_input_contents', received both")
+    data = raw[0] if raw else _typed_data(tensor)
     pictures = pictures_from_tensor(tensor.datatype, list(tensor.shape), data, settings.max_batch)
     # A reply has its values in the form of the request, as other servers do it.
     outputs = [RequestedOutput(output.name, bool(raw), output.classes) for output in requested_outputs(document)]
@@ -45,14 +49,6 @@ def _values(parameters: Any) -> dict[str, Any]:
     """Return the values of parameters. A parameter without a value has None."""
     kinds = {name: parameter.WhichOneof("parameter_choice") for name, parameter in parameters.items()}
     return {name: kind and getattr(parameters[name], kind) for name, kind in kinds.items()}
-
-
-def _raw_data(tensor: Any, raw: list[bytes]) -> bytes:
-    if len(raw) != 1:
-        raise InvalidBody(f"expected raw_input_contents for one input, received it for {len(raw)}")
-    if tensor.HasField("contents"):
-        raise InvalidBody("expected either 'contents' or 'raw_input_contents', received both")
-    return raw[0]
 
 
 def _typed_data(tensor: Any) -> list[Any]:

@@ -8,10 +8,7 @@ from app.settings import Settings
 
 
 def check_requirements(settings: Settings) -> None:
-    """Check that the extra `grpc` is installed, and that the TLS files can be used.
-
-    Raises SystemExit, whose message is one line.
-    """
+    """Check that the extra `grpc` is installed and that the TLS files can be used. Raises SystemExit in one line."""
     if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
         raise SystemExit(
             "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "

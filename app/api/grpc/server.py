@@ -27,10 +27,7 @@ class GrpcServer:
             self._handlers.append(Reflection(SERVICES, probes))
 
     async def start(self) -> None:
-        """Listen, and answer calls from now on.
-
-        Raises SystemExit if the address is not available, or the certificate cannot be used.
-        """
+        """Listen, and answer calls from now on. Raises SystemExit if the address or certificate cannot be used."""
         settings = self._settings
         server = grpc.aio.server(
             options=(

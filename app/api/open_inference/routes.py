@@ -49,15 +49,9 @@ class InputTensor(BaseModel):
     """Flat, or nested like the shape."""
 
 
+_INPUTS = {"type": "array", "minItems": 1, "maxItems": 1, "items": InputTensor.model_json_schema()}
 _INFER_BODY = json_body(
-    {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": InputTensor.model_json_schema()},
-            "id": {"type": "string"},
-        },
-    },
+    {"type": "object", "required": ["inputs"], "properties": {"inputs": _INPUTS, "id": {"type": "string"}}},
     {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [seven_base64()]}]},
 )
 

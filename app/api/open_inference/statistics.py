@@ -15,15 +15,9 @@ from digits.model import artifact
 _ZERO = {"count": 0, "ns": 0}
 
 
-_METRICS = (
-    *("digits_passes", "digits_pass_seconds", "digits_inference_parts", "digits_inference_part_seconds"),
-    *("digits_last_inference_timestamp_seconds", "digits_queue_seconds"),
-)
-
-
 def model_statistics(registry: ModelRegistry, metrics: Metrics, number: int | None) -> dict[str, Any]:
     """Return the statistics of one version, or of all loaded versions."""
-    samples = metrics.samples(*_METRICS)
+    samples = metrics.samples()
     return {"model_stats": [_of_version(version, samples) for version in ([number] if number else registry.loaded())]}
 
 

@@ -10,15 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from app.api.tensorflow_serving.elements import (
-    INPUT,
-    encoded_picture,
-    features,
-    is_encoded,
-    picture_of_record,
-    read_all,
-    without_name,
-)
+from app.api.tensorflow_serving import elements
+from app.api.tensorflow_serving.elements import INPUT, is_encoded
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
@@ -58,22 +51,22 @@ def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | 
         raise InvalidBody(
             f'Serving signature name: "{name}" not found in signature def; expected {SIGNATURE!r} or no name'
         )
-    key, elements = _select_elements(document, verb)
+    key, sent = _select_elements(document, verb)
     reply_key = "predictions" if verb == "invocations" else _REPLY_KEYS.get(key, "predictions")
-    if not isinstance(elements, list):
-        raise InvalidBody(f"Expecting '{key}' to be an list/array; received {type_name(elements)}")
-    if not elements:
+    if not isinstance(sent, list):
+        raise InvalidBody(f"Expecting '{key}' to be an list/array; received {type_name(sent)}")
+    if not sent:
         raise InvalidBody(f"No values in '{key}' array; expected at least one picture, received an empty list")
-    if len(elements) > settings.max_batch:
-        raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(elements)}")
+    if len(sent) > settings.max_batch:
+        raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(sent)}")
     if key == _RECORDS:
-        columns = list(elements[0]) if isinstance(elements[0], dict) else []
-        elements = read_all(partial(picture_of_record, columns=columns), elements, key)
-    elements = [without_name(element, key, index) for index, element in enumerate(elements)]
-    if is_encoded(elements[0]):
-        encoded = read_all(encoded_picture, elements, key)
+        columns = list(sent[0]) if isinstance(sent[0], dict) else []
+        sent = elements.read_all(partial(elements.picture_of_record, columns=columns), sent, key)
+    sent = [elements.without_name(element, key, index) for index, element in enumerate(sent)]
+    if is_encoded(sent[0]):
+        encoded = elements.read_all(elements.encoded_picture, sent, key)
         return PredictRequest(encoded=encoded, version=version, reply_key=reply_key)
-    pixels = np.stack(read_all(features, elements, key))
+    pixels = np.stack(elements.read_all(elements.features, sent, key))
     return PredictRequest(pixels=pixels, mode="never", version=version, reply_key=reply_key)
 
 

@@ -94,10 +94,7 @@ def no_such_path(scope: Scope) -> NotFound:
 
 
 def predict_reply(key: str, result: BatchResult) -> Reply:
-    """Return a JSON object that maps `key` to the probabilities of each picture.
-
-    If the key is "results", each probability comes with its label.
-    """
+    """Return an object that maps `key` to the probabilities of each picture, as "results" each with its label."""
     values: Any = result.probabilities
     if key == "results":
         values = [list(zip(result.classifier.manifest.classes, row, strict=True)) for row in values]

@@ -21,10 +21,7 @@ class ModelPath:
 
 
 def loaded_version(registry: ModelRegistry, path: ModelPath) -> int | None:
-    """Return the number of the loaded version that the path names, or None if it names none.
-
-    Raises UnknownModel, and NoUsableModel if no version is loaded.
-    """
+    """Return the number of the loaded version that the path names, or None. Raises UnknownModel and NoUsableModel."""
     if path.name != artifact.NAME:
         name = path.name[:40]
         wanted = f"Latest({name})" if path.version is None else f"Specific({name}, {path.version[:20]})"
@@ -70,10 +67,7 @@ def model_status(registry: ModelRegistry, path: ModelPath) -> dict[str, Any]:
 
 
 def model_metadata(number: int, classes: int) -> dict[str, Any]:
-    """Return the signature of a version with this number of classes.
-
-    TensorFlow Serving nests `signature_def` inside `signature_def`. Clients expect that.
-    """
+    """Return the signature of a version. As clients expect, `signature_def` is nested inside `signature_def`."""
     signature = {
         "inputs": {INPUT: _tensor("serving_default_features:0", FEATURES)},
         "outputs": {"probabilities": _tensor("StatefulPartitionedCall:0", classes)},

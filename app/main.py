@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> Application:
     logs.configure(log_format)
     spans = tracing.provider_for(str(settings.traces_endpoint)) if settings.traces_endpoint else None
     accounting = Accounting(Metrics(), log_format, log_clients=settings.log_clients, proxies=settings.trusted_proxies)
-    data_plane = DataPlane(settings, accounting)
+    data_plane = DataPlane(settings, accounting.metrics)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
     requests = RequestsInWork(data_plane, settings)
     service = Service(settings, VERSION, data_plane, accounting, requests, ApiKeys(settings), drift, spans)
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Application:
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         data_plane.registry.refresh()
-        data_plane.update_state()
+        service.update_state()
         drift.collect()
         # These objects live as long as the process. Without this, each full garbage collection takes 40 ms longer.
         gc.collect()
@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Application:
             every(settings.reload_seconds, service.keys.refresh, in_thread=True),
             every(10, data_plane.memory_budget.trim, in_thread=True),
             every(KEEP_SECONDS, drift.collect, in_thread=True),
-            every(1, data_plane.update_state),
+            every(1, service.update_state),
             every(0.1, data_plane.metrics.flush),
             every(0.1, service.requests.look),  # most requests are answered before the first look
         ]

@@ -49,6 +49,13 @@ class Service:
         keys = [] if self.keys.problem is None else [f"a restart would fail: {self.keys.problem}"]
         return {**self.registry.warnings, "keys": keys}
 
+    def update_state(self) -> None:
+        """Update the state gauges."""
+        ready = self.registry.unready_reason() is None
+        manifest = self.registry.served_manifest()
+        model = None if manifest is None else (manifest.name, str(manifest.version), manifest.graph)
+        self.metrics.set_state(in_progress=self.accounting.in_progress, ready=ready, model=model)
+
     def check_load(self, path: str) -> None:
         """Raise Overloaded if too many requests are in progress, with this one. Probes and scrapes do not count."""
         if self.accounting.in_progress > self.settings.max_requests and path not in UNLOGGED:

@@ -20,7 +20,7 @@ from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
-from app.telemetry.accounting import Accounting
+from app.telemetry.metrics import Metrics
 from digits.errors import TooManyDigits
 from digits.features import SIDE, Grey, to_features
 from digits.model.classifier import Classifier, Scores
@@ -77,10 +77,9 @@ class Numbers:
 class DataPlane:
     """Owns the models, the memory budget, the threads, the batches and the metrics of a process."""
 
-    def __init__(self, settings: Settings, accounting: Accounting) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Create a data plane without models. `registry.refresh` loads them."""
-        self.metrics = metrics = accounting.metrics
-        self._accounting = accounting
+        self.metrics = metrics
         self.registry = ModelRegistry(settings, metrics)
         self.memory_budget = MemoryBudget(settings.max_body_bytes)
         self.decode_threads = DecodeThreads(self.memory_budget)
@@ -88,13 +87,6 @@ class DataPlane:
         self._max_digits = settings.max_batch
         self._served = Batcher(lambda: self.registry.classifier, metrics)
         self._batchers: dict[int, Batcher] = {}
-
-    def update_state(self) -> None:
-        """Update the state gauges."""
-        ready = self.registry.unready_reason() is None
-        manifest = self.registry.served_manifest()
-        model = None if manifest is None else (manifest.name, str(manifest.version), manifest.graph)
-        self.metrics.set_state(in_progress=self._accounting.in_progress, ready=ready, model=model)
 
     async def infer(self, batch: PictureBatch) -> Inference:
         """Classify all pictures of a request. Errors of a picture have its index.

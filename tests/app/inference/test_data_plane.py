@@ -18,7 +18,6 @@ from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
-from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
 from digits.errors import NoInk, TooManyDigits
 from digits.features import to_features
@@ -29,7 +28,7 @@ from tests.conftest import Mnist
 
 @pytest.fixture(scope="module")
 def plane() -> DataPlane:
-    plane = DataPlane(Settings(), Accounting(Metrics(), "json"))
+    plane = DataPlane(Settings(), Metrics())
     plane.registry.refresh()
     return plane
 
@@ -110,7 +109,7 @@ NUMBER = (EXAMPLES / "number.jpg").read_bytes()
 def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_together(
     monkeypatch: pytest.MonkeyPatch, limit: str, value: int, message: str
 ) -> None:
-    plane = DataPlane(Settings(max_batch=1), Accounting(Metrics(), "json"))
+    plane = DataPlane(Settings(max_batch=1), Metrics())
     plane.registry.refresh()
     monkeypatch.setattr(data_plane, limit, value)
 

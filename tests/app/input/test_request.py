@@ -14,7 +14,6 @@ from app.input.body import read_body
 from app.input.request import RequestInWork, RequestsInWork
 from app.main import every
 from app.settings import Settings
-from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
 
 BODY = {"type": "http.request", "body": b"0" * 40_000, "more_body": False}
@@ -24,7 +23,7 @@ GONE = {"type": "http.disconnect"}
 
 @pytest.fixture
 def plane() -> DataPlane:
-    return DataPlane(Settings(), Accounting(Metrics(), "json"))
+    return DataPlane(Settings(), Metrics())
 
 
 @pytest.fixture(autouse=True)

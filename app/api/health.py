@@ -17,8 +17,6 @@ router = direct_router("Health")
 
 _EXAMPLES = examples("health")
 
-_ALIVE, _STARTED, _STARTING, _READY = ({"status": status} for status in ("alive", "started", "starting", "ready"))
-
 
 def _documented(summary: str, name: str, unready: str = "", model: type = State) -> dict[str, Any]:
     """Return the options that document a probe, with the description of its 503 reply if it has one."""
@@ -32,13 +30,15 @@ def _documented(summary: str, name: str, unready: str = "", model: type = State)
 @router.get("/livez", **_documented("Check that the process answers", "livez"))
 async def livez(_request: ServiceRequest) -> Response:
     """Always reply 200. Restart the process when this probe fails."""
-    return _reply(200, _ALIVE)
+    return _reply(200, {"status": "alive"})
 
 
 @router.get("/startupz", **_documented("Check that the first model is loaded", "startupz", "No model is loaded yet"))
 async def startupz(request: ServiceRequest) -> Response:
     """Reply 200 once a model has been loaded, else 503."""
-    return _reply(200, _STARTED) if request.service.registry.started else _reply(503, _STARTING)
+    if request.service.registry.started:
+        return _reply(200, {"status": "started"})
+    return _reply(503, {"status": "starting"})
 
 
 @router.get("/readyz", **_documented("Check that requests can be answered", "readyz", "Not ready, with the reason"))
@@ -48,7 +48,7 @@ async def readyz(request: ServiceRequest) -> Response:
     Each call runs the network on the golden pictures, unless the service is stopping.
     """
     reason = request.service.registry.unready_reason()
-    return _reply(200, _READY) if reason is None else _reply(503, {"status": "unready", "reason": reason})
+    return _reply(200, {"status": "ready"}) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 
 
 @router.get("/health", **_documented("Get the state of the service", "health", "Not ready", Health))

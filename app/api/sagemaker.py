@@ -15,8 +15,6 @@ from app.openapi.replies import PICTURE_REFUSALS, example, examples
 
 router = direct_router("SageMaker and MLflow")
 
-_EXAMPLES = examples("tensorflow_serving")
-
 
 @router.get(
     "/ping",
@@ -34,7 +32,7 @@ async def ping(request: ServiceRequest) -> Response:
     "/invocations",
     summary="Get probabilities",
     response_model=RowProbabilities,
-    responses={200: example(_EXAMPLES["POST /invocations"]), **PICTURE_REFUSALS},
+    responses={200: example(examples("tensorflow_serving")["POST /invocations"]), **PICTURE_REFUSALS},
     openapi_extra={"requestBody": INVOCATIONS_BODY},
 )
 async def invocations(request: ServiceRequest) -> Reply:

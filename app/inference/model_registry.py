@@ -82,6 +82,7 @@ class ModelRegistry:
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
+        """Why no version is served."""
         self._fault: str | None = None
         """Why the served version failed its last self-test."""
 
@@ -227,7 +228,12 @@ class ModelRegistry:
             if self._served and folder == self._served.state.folder and not self._must_reload:
                 return  # The files were damaged after loading. The copy in memory is intact, so keep it.
         if self._served is None:
-            self._set_reason([*self._found.refusals, *refused.values()])
+            reason = str(no_usable_model(self._model_dir, [*self._found.refusals, *refused.values()], self.pinned))
+            if self.pinned is not None:
+                reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
+            if self._public(reason) != self._reason:
+                _log.error("not ready: %s", reason)
+            self._reason = self._public(reason)
 
     def _load_extra(self, refused: dict[_FolderState, str]) -> list[int]:
         """Load the versions that clients can request besides the served one, and return those that are missing.
@@ -266,15 +272,6 @@ class ModelRegistry:
                 return loaded
         refused[state] = reason
         return None
-
-    def _set_reason(self, reasons: list[str]) -> None:
-        """Set the reason why no version is served, and log it if it has changed."""
-        reason = str(no_usable_model(self._model_dir, reasons, self.pinned))
-        if self.pinned is not None:
-            reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
-        if self._public(reason) != self._reason:
-            _log.error("not ready: %s", reason)
-        self._reason = self._public(reason)
 
     def _public(self, reason: str) -> str:
         """Return a reason as clients may see it: without the paths of the server's folders, which only the log has."""

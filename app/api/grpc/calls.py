@@ -67,8 +67,7 @@ class Call:
             message = await self._context.read()
         if message is grpc.aio.EOF:
             raise Abandoned
-        content: bytes = message
-        return content
+        return bytes(message)
 
     async def read_as(self, kind: Any) -> Any:
         """Return a short message of this class. Raises BodyTooLarge, MalformedBody, SlowBody and Abandoned."""

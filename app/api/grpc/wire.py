@@ -20,11 +20,8 @@ _OTHER_FIELDS = 1000
 _VARINT, _64_BITS, _BYTES, _GROUP, _END_GROUP, _32_BITS = range(6)
 """The wire types."""
 
-_PACKED_SIZES = {
-    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32), 4),
-    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64), 8),
-}
-"""Bytes of a packed value, by the type of its field. Values of other types are varints."""
+_PACKED_SIZES = {FieldDescriptor.TYPE_FLOAT: 4, FieldDescriptor.TYPE_DOUBLE: 8}
+"""Bytes of a packed value, by the type of its field. All other numbers of open_inference.proto are varints."""
 
 _TEXT_TYPES = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 

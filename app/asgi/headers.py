@@ -10,8 +10,6 @@ from collections.abc import Collection
 
 from app.asgi.route import NOSNIFF
 
-Header = tuple[bytes, bytes]
-
 _POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
 _OWN = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
@@ -53,7 +51,7 @@ def api_docs() -> dict[str, str]:
     return _page(_OWN | {"style-src": "'self' 'unsafe-inline'"})
 
 
-def with_defaults(headers: Collection[Header]) -> Collection[Header]:
+def with_defaults(headers: Collection[tuple[bytes, bytes]]) -> Collection[tuple[bytes, bytes]]:
     """Return a reply's headers and the default ones: it may load nothing, and caches keep it only with an ETag."""
     names = {name.lower() for name, _ in headers}
     completed = [*headers, *(header for header in _DEFAULT_HEADERS if header[0] not in names)]

@@ -66,10 +66,7 @@ async def read_body(work: RequestInWork, max_bytes: int) -> bytes:
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Decompress a body. Raises BodyTooLarge as soon as the result has more than `max_bytes`.
-
-    Raises UnsupportedType if the encoding is neither gzip nor deflate, and MalformedBody if the body is not valid.
-    """
+    """Decompress a body. Raises UnsupportedType, MalformedBody, and BodyTooLarge as soon as it has too many bytes."""
     if encoding not in ("gzip", "deflate"):
         raise UnsupportedType(f"expected the Content-Encoding gzip or deflate, or none, received {encoding[:40]!r}")
     # zlib reads the gzip format with 31, and its own, which HTTP calls deflate, with 15.

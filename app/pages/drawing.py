@@ -117,10 +117,6 @@ def install(app: FastAPI, settings: Settings) -> None:
         return reply(request, name)
 
 
-_Encoded = tuple[bytes, dict[str, str]]
-"""The bytes of a reply, with its headers."""
-
-
 def file_replies(names: Collection[str], read: Callable[[str], bytes]) -> Callable[..., Response]:
     """Return a function that replies with one of some files, or that the client has it already.
 
@@ -128,8 +124,8 @@ def file_replies(names: Collection[str], read: Callable[[str], bytes]) -> Callab
     """
 
     @cache
-    def encodings(name: str) -> tuple[_Encoded, _Encoded]:
-        """Return a file for clients without and with gzip. Pictures are compressed already."""
+    def encodings(name: str) -> tuple[tuple[bytes, dict[str, str]], ...]:
+        """Return a file and its headers for clients without and with gzip. Pictures are compressed already."""
         content, media_type = read(name), _TYPES[Path(name).suffix]
         headers = {"Content-Type": media_type}
         if not media_type.startswith("text/"):

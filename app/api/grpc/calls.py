@@ -79,10 +79,7 @@ class Call:
     async def read_pictures(
         self, parser: Callable[[bytes], BatchT], data_plane: DataPlane, memory: Reservation
     ) -> BatchT:
-        """Return the whole message as pictures. Raises SlowBody and Abandoned as `read`, and what the parser raises.
-
-        NoRoom and Overloaded mean that there is no memory or no thread for a long message.
-        """
+        """Return the whole message as pictures. Raises NoRoom, Overloaded, and what `read` and the parser raise."""
         content = await self.read()
         if len(content) > SHORT_BODY_BYTES:
             memory.reserve(len(content))

@@ -1,7 +1,4 @@
-"""Handlers for the calls of `inference.GRPCInferenceService`, and for the health check.
-
-They return what the same requests under `/v2` return, as messages in place of JSON.
-"""
+"""Answer gRPC calls as the same requests under `/v2`, with messages in place of JSON, and the health check."""
 
 from collections.abc import Callable
 from functools import partial

@@ -69,10 +69,7 @@ def last_line(setting: LogFormat | None) -> Iterator[LogFormat]:
 def _ensure_stderr() -> None:
     """Open stderr if this process was started without one. Otherwise a connection would get its number."""
     if sys.stderr is None:
-        descriptor = os.open(os.devnull, os.O_WRONLY)
-        if descriptor != _STDERR:
-            os.dup2(descriptor, _STDERR)
-            os.close(descriptor)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
         sys.stderr = open(_STDERR, "w", closefd=False)  # noqa: SIM115 - as long as the process
 
 

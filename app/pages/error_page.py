@@ -1,5 +1,6 @@
 """Render errors as pages for people who open an address in a browser."""
 
+import re
 from html import escape
 from http import HTTPStatus
 
@@ -9,7 +10,7 @@ from starlette.types import Scope
 
 from app import errors
 from app.asgi import headers as security_headers
-from app.pages.drawing import head, link_to_documentation
+from app.pages.drawing import FOLDER, head, link_to_documentation
 
 _BODY = """<body>
 <header>
@@ -29,15 +30,10 @@ _BODY = """<body>
 
 _SCRIPT = '\n<script type="module" src="page/key_page.js"></script>'
 
-# The same form as on the drawing page.
-_KEY_FORM = """<form id="access" hidden>
-  <label for="key">API key</label>
-  <input id="key" type="password" required pattern="[!-~]+" title="letters, digits and punctuation, no spaces" autocomplete="off" autocapitalize="off" spellcheck="false" aria-describedby="key-note">
-  <button>Continue</button>
-  <p id="key-note" class="aside" role="status">The page keeps the key until you close this tab.</p>
-</form>
+# The form of the drawing page.
+_KEY_FORM = f"""{re.findall('(?s)<form id="access".*?</form>', (FOLDER / "index.html").read_text("utf-8"))[0]}
 <p id="problem" role="status"></p>
-<noscript><p>Entering a key needs JavaScript.</p></noscript>"""  # noqa: E501
+<noscript><p>Entering a key needs JavaScript.</p></noscript>"""
 
 
 def page(scope: Scope, exc: Exception) -> Response | None:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from cli.batch.tasks import Task
-from cli.batch.worker import read_content
+from cli.batch.worker import records
 from cli.models import load_model
 from cli.printable import say
 from cli.request import Request
@@ -71,7 +71,7 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
     for source in sources.paths:
         try:
             for picture in _pictures(source, sources.column):
-                record = _answer(picture, classifier, task)
+                (record,) = records(classifier, task, [picture], Path())
                 if as_json:
                     # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them.
                     file = json.dumps(picture.content if isinstance(picture.content, str) else picture.name)
@@ -89,16 +89,6 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
         sys.stdout.flush()
         print(f"digits: answered by {classifier.described}", file=sys.stderr)
     return exit_code
-
-
-def _answer(picture: NamedPicture, classifier: Classifier, task: Task) -> Mapping[str, Any]:
-    """Return the record of one picture, or one that only has its error."""
-    try:
-        content = read_content(picture.content, Path())
-        (record,) = task.answers(classifier, [task.prepare(classifier, content)], lambda _index: content)
-    except DigitsError as exc:
-        return {"error": str(exc)}
-    return record
 
 
 def _pictures(path: str, column: str | None) -> Iterator[NamedPicture]:

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
-from cli.batch.executor import Chunk, Executor, ExecutorFailed
+from cli.batch.executor import Executor, ExecutorFailed
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Scored, worker_of
+from cli.batch.worker import LoadedModel, Scored, score
 from cli.extras import needs
 from deploy.ray import private_cluster
 
@@ -59,10 +59,10 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     except Exception as exc:  # Ray raises a plain Exception if a node does not start in time.
         raise ExecutorFailed(f"expected a Ray cluster at {address}: {private_cluster.last_line(exc)}") from exc
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    score = ray.remote(num_cpus=1)(_score)
+    remote = ray.remote(num_cpus=1)(score).remote
     here = (model, task, Path.cwd())
     try:
-        yield Executor(lambda chunk: cast(Callable[[], Scored], partial(ray.get, score.remote(*here, chunk))), cores)
+        yield Executor(lambda chunk: cast(Callable[[], Scored], partial(ray.get, remote(*here, chunk))), cores)
     except ray.exceptions.RayTaskError as exc:
         cause = exc.cause if isinstance(exc.cause, Exception) else exc
         raise ExecutorFailed(f"on a node of the cluster: {private_cluster.last_line(cause)}") from exc
@@ -70,7 +70,3 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
         raise ExecutorFailed(f"the cluster: {private_cluster.last_line(exc)}") from exc
     finally:
         ray.shutdown()
-
-
-def _score(model: LoadedModel, task: Task, folder: Path, chunk: Chunk) -> Scored:
-    return worker_of(model, task, folder).score(chunk)

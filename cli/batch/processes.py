@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cli.batch.executor import Chunk, Executor, ExecutorFailed
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Scored, worker_of
+from cli.batch.worker import LoadedModel, Scored, score
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def _begin(stop: Event) -> None:
 
 def _score(model: LoadedModel, task: Task, chunk: Chunk) -> Scored:
     # Not at the start of the process, because a pool does not report why it cannot begin one.
-    return worker_of(model, task, Path()).score(chunk, _stop.is_set)
+    return score(model, task, Path(), chunk, _stop.is_set)
 
 
 def _end_with_parent() -> None:

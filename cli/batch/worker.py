@@ -1,4 +1,4 @@
-"""Score a chunk of pictures in one process: read and prepare each, and answer all in one pass."""
+"""Answer a chunk of pictures in one process: read and prepare each, and answer all in one pass."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cli.batch.tasks import Row, Task
+from cli.batch.tasks import Task
 from cli.sources.listing import NamedPicture
-from cli.sources.tables import Content
 from digits.errors import DamagedArtifact, DigitsError
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
-from digits.picture import read_file
+from digits.picture import Picture, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,62 +41,77 @@ class LoadedModel:
     """Of model.onnx."""
 
 
-class Worker:
-    """A loaded model version with a task."""
+def score(
+    model: LoadedModel,
+    task: Task,
+    folder: Path,
+    pictures: Sequence[NamedPicture],
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Scored:
+    """Return the rows of pictures, in their order. Relative paths begin in `folder`.
 
-    def __init__(self, model: LoadedModel, task: Task, folder: Path) -> None:
-        """Load the model. Relative paths begin in `folder`.
-
-        Raises:
-            ArtifactError: the version cannot be used here, or is another one here.
-        """
-        self._classifier = Classifier.load(model.folder)
-        received = self._classifier.manifest.files[MODEL]
-        if received != model.sha256:
-            raise DamagedArtifact(f"{model.folder / MODEL}: expected sha256 {model.sha256}, received {received}")
-        self._task, self._folder = task, folder
-        self._columns = task.columns(self._classifier)
-
-    def score(self, pictures: Sequence[NamedPicture], is_stopped: Callable[[], bool] = lambda: False) -> Scored:
-        """Return the rows of pictures, in their order. Raises Stopped and MissingFolder."""
-        rows: list[Row] = []
-        answered: list[tuple[Row, NamedPicture]] = []
-        prepared: list[Any] = []
-        for picture in pictures:
-            if is_stopped():
-                raise Stopped
-            row: Row = dict.fromkeys(self._columns) | {"path": picture.name}
-            rows.append(row)
-            try:
-                prepared.append(self._task.prepare(self._classifier, read_content(picture.content, self._folder)))
-                answered.append((row, picture))
-            except DigitsError as exc:
-                self._check_folder(picture)
-                row["error"] = str(exc)
-        if answered:
-            answers = self._task.answers(
-                self._classifier, prepared, lambda index: read_content(answered[index][1].content, self._folder)
-            )
-            for (row, _), answer in zip(answered, answers, strict=True):
-                values = self._task.row(self._classifier, answer)
-                row.update((name, value) for name, value in values.items() if name in row)
-        failures = [f"{row['path']}: {row['error']}" for row in rows if row["error"] is not None]
-        return Scored(b"".join(to_json(row) + b"\n" for row in rows), len(rows), failures)
-
-    def _check_folder(self, picture: NamedPicture) -> None:
-        """Raise MissingFolder if all pictures of the same folder would fail."""
-        if isinstance(picture.content, str) and not (folder := Path(self._folder, picture.content).parent).is_dir():
-            raise MissingFolder(f"{folder} does not exist")
+    Raises:
+        ArtifactError: the version cannot be used here, or is another one here.
+        MissingFolder: all pictures of the same folder would fail.
+        Stopped: `is_stopped` said so before one of the pictures.
+    """
+    classifier = _loaded(model)
+    columns = task.columns(classifier)
+    lines, failures = [], []
+    for picture, record in zip(pictures, records(classifier, task, pictures, folder, is_stopped), strict=True):
+        error = record.get("error")
+        row = {"path": picture.name, "error": error}
+        if error is None:
+            row |= task.row(classifier, record)
+        else:
+            failures.append(f"{picture.name}: {error}")
+            if isinstance(picture.content, str) and not (parent := Path(folder, picture.content).parent).is_dir():
+                raise MissingFolder(f"{parent} does not exist")
+        lines.append(to_json({name: row.get(name) for name in columns}) + b"\n")
+    return Scored(b"".join(lines), len(lines), failures)
 
 
 @lru_cache(maxsize=1)
-def worker_of(model: LoadedModel, task: Task, folder: Path) -> Worker:
-    """Return the worker of this process, which loads its model once for all chunks of a run."""
-    return Worker(model, task, folder)
+def _loaded(model: LoadedModel) -> Classifier:
+    """Load the model, once for all chunks of a run."""
+    classifier = Classifier.load(model.folder)
+    received = classifier.manifest.files[MODEL]
+    if received != model.sha256:
+        raise DamagedArtifact(f"{model.folder / MODEL}: expected sha256 {model.sha256}, received {received}")
+    return classifier
 
 
-def read_content(content: str | Content, folder: Path) -> Content:
-    """Return the content, read from its file below `folder` if it is a path. Raises InvalidImage and ImageTooLarge."""
-    if not isinstance(content, str):
-        return content
-    return read_file(folder / content)
+def records(
+    classifier: Classifier,
+    task: Task,
+    pictures: Sequence[NamedPicture],
+    folder: Path,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> list[Any]:
+    """Return the record of each picture, in their order, or `{"error": ...}` for one without an answer."""
+    found: list[Any] = []
+    prepared: dict[int, Any] = {}
+    for index, picture in enumerate(pictures):
+        if is_stopped():
+            raise Stopped
+        try:
+            prepared[index] = task.prepare(classifier, _opened(picture, folder))
+            found.append(None)
+        except DigitsError as exc:
+            found.append({"error": str(exc)})
+    if prepared:
+        answered = [pictures[index] for index in prepared]
+        answers = task.answers(classifier, [*prepared.values()], lambda number: _opened(answered[number], folder))
+        for index, answer in zip(prepared, answers, strict=True):
+            found[index] = answer
+    return found
+
+
+def _opened(picture: NamedPicture, folder: Path) -> Picture:
+    """Open a picture of a table, or read its file below `folder`. Raises DigitsError."""
+    content = picture.content
+    if isinstance(content, DigitsError):
+        raise content
+    if isinstance(content, str | bytes):
+        return Picture(read_file(folder / content) if isinstance(content, str) else content)
+    return Picture.of_pixels(content)

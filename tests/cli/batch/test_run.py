@@ -25,7 +25,7 @@ from PIL import Image
 from app.openapi.example_pictures import EXAMPLES
 from cli.batch.executor import Executor
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Worker
+from cli.batch.worker import LoadedModel, score
 from digits.model.artifact import FIRST_OWN_VERSION, SHIPPED
 from tests.cli.conftest import Digits
 from tests.conftest import (
@@ -76,7 +76,7 @@ def _score_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextmanager
     def executor(model: LoadedModel, task: Task) -> Iterator[Executor]:
-        yield Executor(lambda chunk: partial(Worker(model, task, Path()).score, chunk), processes=1)
+        yield Executor(lambda chunk: partial(score, model, task, Path(), chunk), processes=1)
 
     monkeypatch.setattr("cli.batch.run.processes", executor)
 

@@ -20,7 +20,7 @@ class Lazy:
 
 COMMANDS = {
     "serve": Lazy("cli.serve", "Start the service, with the page to draw on."),
-    "settings": Lazy("cli.settings", "Print the settings of the service, each with its source."),
+    "settings": Lazy("cli.serve", "Print the settings of the service, each with its source."),
     "predict": Lazy("cli.recognize", "Recognize one digit per picture, in files and folders."),
     "read": Lazy("cli.recognize", "Read numbers of several digits, in files and folders."),
     "describe": Lazy("cli.train", "Show the data before training: shapes, values and samples."),

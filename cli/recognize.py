@@ -1,38 +1,138 @@
-"""`digits predict` and `digits read`: recognize one digit per picture, or all digits on it."""
+"""`digits predict` and `digits read`: print a line for each picture that the user named, or write rows to a file."""
 
 import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import orjson
 import typer
+from typer.core import TyperCommand
 
-from cli.batch.tasks import Predict, Read
-from cli.pictures import CommandWithRay, answer
+from cli.batch.tasks import Predict, Read, Task
+from cli.batch.worker import records
+from cli.models import load_model
+from cli.printable import say
 from cli.request import Request
 from cli.single_command import single_command
+from cli.sources.listing import NamedPicture, Sources
+from cli.sources.tables import UnusableSource
+from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
+from digits.model.classifier import Classifier
+from digits.model.predictions import to_json
+from digits.pictures import decode_limits
+
+_STDIN = "-"
+
+_RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
+
+
+_HELP = """ Print a line for each, or write all answers to a file.
+
+Without --output, the exit code is 1 if any picture has no answer."""
 
 _OF_PREDICT = ("probabilities", "normalize")
 """Options that `digits read` does not have."""
 
 
+class _CommandWithRay(TyperCommand):
+    """A command whose option `--ray` may have an address or not. Typer itself has no optional values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give `--ray` an empty value, unless an address follows it."""
+        for index, arg in enumerate(args):
+            if arg == "--ray" and not _RAY_ADDRESS.fullmatch("".join(args[index + 1 : index + 2])):
+                args[index] = "--ray="
+        return super().parse_args(ctx, args)
+
+
 def command(name: str) -> Any:
-    options = list(inspect.signature(Request).parameters.values())
-    if name == "predict":
-        return single_command(name, _predict, options, cls=CommandWithRay)
-    return single_command(name, _read, [each for each in options if each.name not in _OF_PREDICT], cls=CommandWithRay)
+    recognizes_one = name == "predict"
+
+    def callback(**options: Any) -> None:
+        request = Request(**options)
+        task = Predict(request.normalize, request.probabilities) if recognizes_one else Read()
+        raise typer.Exit(_answer(request, task))
+
+    options = inspect.signature(Request).parameters.values()
+    own = [option for option in options if recognizes_one or option.name not in _OF_PREDICT]
+    summary = "Recognize one digit per picture." if recognizes_one else "Read all digits on each picture."
+    return single_command(name, callback, own, cls=_CommandWithRay, help=summary + _HELP)
 
 
-def _predict(**options: Any) -> None:
-    """Recognize one digit per picture. Print a line for each, or write all answers to a file.
+def _answer(request: Request, task: Task) -> int:
+    """Print or write the answers, and return the exit code.
 
-    Without --output, the exit code is 1 if any picture has no answer.
+    Raises:
+        BadParameter: the options do not fit together.
+        SystemExit: the model cannot do the task. The message is one line.
     """
-    request = Request(**options)
-    raise typer.Exit(answer(request, Predict(request.normalize, request.probabilities)))
+    if request.output is None:
+        if request.resume or request.force or request.strict or request.ray is not None:
+            raise typer.BadParameter("expected --resume, --force, --strict and --ray together with --output")
+    elif request.as_json or _STDIN in request.sources or (request.resume and request.force):
+        raise typer.BadParameter("expected --output without --json and -, and only one of --resume and --force")
+    classifier = load_model(request.model_dir, request.model_version)
+    try:
+        task.columns(classifier)
+    except OtherClasses as exc:
+        raise SystemExit(f"digits: {exc}") from None
+    sources = Sources(request.sources, request.column, request.output)
+    if request.output is None:
+        return _print_answers(sources, classifier, task, as_json=request.as_json)
+    from cli.batch.run import run  # noqa: PLC0415 - a single picture needs no processes
+
+    return run(request, sources, request.output, classifier, task)
 
 
-def _read(**options: Any) -> None:
-    """Read all digits on each picture. Print a line for each, or write all answers to a file.
+def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:
+    exit_code = 0
+    has_answer = False
+    for source in sources.paths:
+        try:
+            for picture in _pictures(source, sources.column):
+                (record,) = records(classifier, task, [picture], Path())
+                if as_json:
+                    # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them.
+                    file = json.dumps(picture.content if isinstance(picture.content, str) else picture.name)
+                    print(to_json({"file": orjson.Fragment(file), **record}).decode())
+                elif "error" in record:
+                    say(f"{picture.name}: {record['error']}")
+                else:
+                    print(f"{picture.name}: {task.text(classifier, record)}")
+                has_answer = has_answer or "error" not in record
+                exit_code = max(exit_code, int("error" in record))
+        except UnusableSource as exc:
+            say(f"digits: {exc}")
+            exit_code = 2
+    if has_answer and not as_json:  # each line of JSON names the version
+        sys.stdout.flush()
+        print(f"digits: answered by {classifier.described}", file=sys.stderr)
+    return exit_code
 
-    Without --output, the exit code is 1 if any picture has no answer.
-    """
-    raise typer.Exit(answer(Request(**options), Read()))
+
+def _pictures(path: str, column: str | None) -> Iterator[NamedPicture]:
+    """Yield the pictures of one source. Raises UnusableSource."""
+    if path == _STDIN:
+        yield NamedPicture(_STDIN, _read_stdin())
+    elif not os.path.exists(path):  # noqa: PTH110 - Path's method raises if a folder may not be entered
+        yield NamedPicture(path, path)  # reading it gives the error
+    else:
+        source = Sources([path], column)
+        source.count()  # refuses a source without pictures
+        yield from source.pictures()
+
+
+def _read_stdin() -> bytes | DigitsError:
+    """Read one encoded picture."""
+    limit = decode_limits.MAX_DECODE_BYTES
+    if sys.stdin is None:
+        return InvalidImage("cannot be read: the standard input is closed")
+    content = sys.stdin.buffer.read(limit + 1)
+    if len(content) > limit:
+        return ImageTooLarge(f"expected a picture of at most {limit} bytes, received more")
+    return content

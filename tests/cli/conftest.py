@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 from typer.testing import CliRunner
 
-import cli.serve
+import app.start
 from app.settings import Settings
-from cli.commands import app
+from cli import commands
 from tests.conftest import Published
 
 
@@ -28,7 +28,9 @@ def digits(published: Published, monkeypatch: pytest.MonkeyPatch) -> Digits:
     monkeypatch.setenv("MNIST_MODEL_DIR", str(published.root))
 
     def run(*arguments: object, stdin: bytes = b"") -> Result:
-        ran = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="digits")
+        ran = CliRunner().invoke(
+            commands.app, [str(argument) for argument in arguments], input=stdin, prog_name="digits"
+        )
         if ran.exception is not None and not isinstance(ran.exception, SystemExit):
             raise ran.exception
         return Result(ran.exit_code, ran.stdout, ran.stderr)
@@ -48,7 +50,7 @@ def started_with(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> StartedWith
         settings.append(given)
         return 0
 
-    monkeypatch.setattr(cli.serve, "start", start)
+    monkeypatch.setattr(app.start, "start", start)
 
     def run(*options: object) -> Settings:
         ran = digits("serve", *options)

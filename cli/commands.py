@@ -28,7 +28,7 @@ COMMANDS = {
     "train-ink": Lazy("cli.train", "Train the network that finds ink on any paper, and publish it."),
     "evaluate": Lazy("cli.train", "Assess a published model on test images."),
     "export": Lazy("cli.train", "Publish a Keras file, or write a model for another engine."),
-    "versions": Lazy("cli.versions", "List the published models."),
+    "versions": Lazy("cli.models", "List the published models."),
 }
 
 

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,13 +40,13 @@ def document(lock: Path, version: str = "", digest: str = "") -> dict[str, objec
     image |= {"version": version} if version else {}
     python = _component("application", "python", platform.python_version(), "pkg:generic/python@")
     python["licenses"] = [{"license": {"id": "PSF-2.0"}}]
-    python_packages = sorted(_python_packages(tomllib.loads(lock.read_text())), key=_purl)
+    python_packages = sorted(_python_packages(tomllib.loads(lock.read_text())), key=itemgetter("purl"))
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": image | _hashes(digest.rpartition(":")[2])},
-        "components": [python, *python_packages, *sorted(_debian_packages(), key=_purl)],
+        "components": [python, *python_packages, *sorted(_debian_packages(), key=itemgetter("purl"))],
     }
 
 
@@ -108,10 +109,6 @@ def _hashes(sha256: str) -> Component:
 
 def _component(kind: str, name: str, version: str, purl: str) -> Component:
     return {"type": kind, "name": name, "version": version, "purl": purl + quote(version, safe=".+-~:")}
-
-
-def _purl(component: Component) -> str:
-    return str(component["purl"])
 
 
 if __name__ == "__main__":

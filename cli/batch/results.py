@@ -128,36 +128,28 @@ class Results:
     def _continue(self, run: Mapping[str, Any], stream: FileIO) -> Done:
         """Check that the partial file belongs to the same run, and cut off a torn line."""
         lines = _whole_lines(self.partial)
-        earlier = next(lines, None)
-        if earlier is None or not isinstance(earlier.value, dict):
+        earlier, end = next(lines, (None, 0))
+        if not isinstance(earlier, dict):
             raise UnusableOutput(
                 f"{self.partial}: expected an interrupted run, received none. Add --force to start again"
             )
         for name, value in json.loads(json.dumps(run)).items():
-            if earlier.value.get(name) != value:
+            if earlier.get(name) != value:
                 raise UnusableOutput(
-                    f"{self.partial}: the interrupted run had other {name}: expected {earlier.value.get(name)}, "
+                    f"{self.partial}: the interrupted run had other {name}: expected {earlier.get(name)}, "
                     f"received {value}. Add --force to start again"
                 )
-        done, end = Done(), earlier.end
-        for line in lines:
-            if not (isinstance(line.value, dict) and line.value.keys() >= {*self._columns}):
+        done = Done()
+        for row, end in lines:  # noqa: B007 - the last end
+            if not (isinstance(row, dict) and row.keys() >= {*self._columns}):
                 raise UnusableOutput(f"{self.partial}: row {done.rows + 1} is damaged. Add --force to start again")
-            failed = done.failed + (line.value["error"] is not None)
-            done, end = Done(done.rows + 1, failed, line.value["path"]), line.end
+            done = Done(done.rows + 1, done.failed + (row["error"] is not None), row["path"])
         stream.truncate(end)
         return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    value: Any
-    end: int
-    """The position in bytes after the line."""
-
-
-def _whole_lines(file: Path) -> Iterator[_Line]:
-    """Yield the lines up to the first one that is not whole."""
+def _whole_lines(file: Path) -> Iterator[tuple[Any, int]]:
+    """Yield the value of each line up to the first one that is not whole, and the position in bytes after the line."""
     end = 0
     with file.open("rb") as stream:
         for line in stream:
@@ -168,7 +160,7 @@ def _whole_lines(file: Path) -> Iterator[_Line]:
             except (ValueError, RecursionError):  # after a power failure, a file may end in zeros
                 return
             end += len(line)
-            yield _Line(value, end)
+            yield value, end
 
 
 def _write_csv(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """One run with --output, from its sources to the last line that it prints."""
 
-import sys
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,9 +23,6 @@ from digits.errors import ArtifactError
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 plus the signal's number."""
-
 
 def run(request: Request, sources: Sources, output: Path, classifier: Classifier, task: Task) -> int:
     """Do the task for all pictures and write the output.
@@ -37,11 +34,13 @@ def run(request: Request, sources: Sources, output: Path, classifier: Classifier
         with closing(Results(output, task.columns(classifier))) as results:
             return _run(request, sources, classifier, task, results)
     except (UnusableSource, UnusableOutput) as exc:
-        return _fail(str(exc))
+        reason = str(exc)
     except OSError as exc:
-        return _fail(f"{exc.filename or output}: {exc.strerror or exc}")
+        reason = f"{exc.filename or output}: {exc.strerror or exc}"
     except (ExecutorFailed, MissingFolder, ArtifactError) as exc:
-        return _fail(f"{exc}. Add --resume to continue")
+        reason = f"{exc}. Add --resume to continue"
+    say(f"digits: {reason}")
+    return 2
 
 
 def _run(request: Request, sources: Sources, classifier: Classifier, task: Task, results: Results) -> int:
@@ -73,11 +72,8 @@ def _run(request: Request, sources: Sources, classifier: Classifier, task: Task,
                 failed += len(scored.failures)
                 progress.advance(scored.pictures, scored.failures)
     except KeyboardInterrupt:
-        print(
-            f"digits: interrupted after {pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+        say(f"digits: interrupted after {pictures:,} of {counts.pictures:,} pictures. Add --resume to continue")
+        return 128 + signal.SIGINT
     seconds = time.monotonic() - began
     results.finish()
     new = pictures - done.rows
@@ -109,8 +105,3 @@ def _after(done: Done, sources: Sources, results: Results) -> Iterator[NamedPict
             f"picture {done.rows:,}, received {last.name if last else 'none'}. Add --force to start again"
         )
     return listed
-
-
-def _fail(reason: str) -> int:
-    say(f"digits: {reason}")
-    return 2

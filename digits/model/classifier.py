@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypedDict
+from typing import NamedTuple, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +47,11 @@ class Golden:
     """float32 (classes,), or None if the graph has no novelty."""
 
     def to_json(self) -> bytes:
-        images: list[dict[str, Any]] = [
-            {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": [float(p) for p in row]}
+        images = [
+            {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": row.tolist()}
+            | ({} if self.novelty is None else {"novelty": float(self.novelty[digit])})
             for digit, (pixels, row) in enumerate(zip(self.pixels, self.probabilities, strict=True))
         ]
-        if self.novelty is not None:
-            for image, novelty in zip(images, self.novelty, strict=True):
-                image["novelty"] = float(novelty)
         return json.dumps({"images": images}).encode() + b"\n"
 
     @classmethod

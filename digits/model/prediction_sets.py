@@ -5,7 +5,7 @@ Training computes the thresholds (training/trust/conformal.py) and the manifest 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import compress, repeat
+from itertools import compress, count, repeat
 from typing import Literal
 
 import numpy as np
@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.model.artifact import Calibration, Level, PredictionSets
-from digits.model.classes import MAX_CLASSES
 
 DEFAULT_COVERAGE = 0.99
 
 CalibrationName = Literal["mnist", "normalized"]
 """Whose thresholds a set has: those for pictures in MNIST form, or those for pictures that were normalized."""
-
-_INDICES = range(MAX_CLASSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +53,17 @@ def stored_thresholds(calibration: Calibration | None, classes: int) -> dict[tup
     """Return a version's thresholds by (coverage, whether each class has its own threshold)."""
     if calibration is None:
         return {}
-    mnist, normalized = (
-        _by_level(sets, classes) for sets in (calibration.prediction_sets, calibration.normalized_sets)
-    )
-    return {key: Thresholds(thresholds, normalized.get(key)) for key, thresholds in mnist.items()}
+    normalized = _by_level(calibration.normalized_sets, classes)
+    return {
+        key: Thresholds(own, normalized.get(key))
+        for key, own in _by_level(calibration.prediction_sets, classes).items()
+    }
 
 
 def _by_level(sets: PredictionSets | None, classes: int) -> dict[tuple[float, bool], Floats]:
-    if sets is None:
-        return {}
     return {
         (level.coverage, per_class): class_thresholds(level, per_class=per_class, classes=classes)
-        for level in sets.levels
+        for level in (() if sets is None else sets.levels)
         for per_class in ((False,) if level.per_class is None else (False, True))
     }
 
@@ -78,4 +74,4 @@ def prediction_sets(probabilities: Floats, thresholds: Floats) -> list[list[int]
     `probabilities` are (N, classes), as served. `thresholds` are (classes,) for all pictures, or (N, classes), as from
     `Thresholds.of_pictures`.
     """
-    return [list(compress(_INDICES, row)) for row in (probabilities >= thresholds).tolist()]
+    return [list(compress(count(), row)) for row in (probabilities >= thresholds).tolist()]

@@ -4,7 +4,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from itertools import chain
 from typing import cast
 
 import cv2
@@ -204,16 +203,12 @@ def _reduce(picture: Image.Image, factor: int) -> Image.Image:
     if factor == 1:
         return _to_plain_mode(picture)
     width, height = picture.size
-    reduced_rows = max(1, _STRIP_PIXELS // (width * factor))
-    rows = reduced_rows * factor
-    strips = (
-        _to_plain_mode(picture.crop((0, top, width, min(top + rows, height)))).reduce(factor)
-        for top in range(0, height, rows)
-    )
-    first = next(strips)
-    reduced = Image.new(first.mode, (first.width, -(-height // factor)))
-    for index, strip in enumerate(chain([first], strips)):
-        reduced.paste(strip, (0, index * reduced_rows))
+    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
+    mode = _to_plain_mode(picture.crop((0, 0, 1, 1))).mode
+    reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        reduced.paste(_to_plain_mode(strip).reduce(factor), (0, top // factor))
     return reduced
 
 

@@ -22,8 +22,7 @@ class Configuration:
 def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
     """Combine the sources: options by field of `Settings`, and a TOML file.
 
-    Raises:
-        SystemExit: the file cannot be read, or a value is invalid. The message is one line that names the source.
+    Raises SystemExit if the file cannot be read or a value is invalid. The message is one line that names the source.
     """
     environment = EnvSettingsSource(Settings)()
     from_file = _read(file) if file is not None else {}

@@ -12,8 +12,7 @@ from cli.single_command import plain_arguments
 def command(name: str) -> Any:
     """Return a command of `python -m training`.
 
-    Raises:
-        SystemExit: the extra `train` is not installed. The message is one line that says how to install it.
+    Raises SystemExit if the extra `train` is not installed. The message is one line that says how to install it.
     """
     if find_spec("tensorflow") is None:
         raise SystemExit(f"digits: {needs(f'`digits {name}`', 'TensorFlow', 'train')}")

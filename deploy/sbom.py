@@ -31,10 +31,7 @@ Component = dict[str, Any]
 def document(lock: Path, version: str = "", digest: str = "") -> dict[str, object]:
     """Return the document. Components are sorted, so that two equal images give equal documents.
 
-    Args:
-        lock: uv.lock.
-        version: of the image.
-        digest: of the image, in hexadecimal, also after `sha256:`.
+    `lock` is uv.lock. `version` and `digest` are those of the image, the digest in hexadecimal, also after `sha256:`.
     """
     image = {"type": "container", "name": "digits", "bom-ref": "digits"}
     image |= {"version": version} if version else {}

@@ -27,17 +27,14 @@ _ENVIRONMENT = {
 """Variables that Ray reads. The user's own values take precedence."""
 
 _HOST_AND_PORT = re.compile(r"[^:/]+:\d{1,5}|\[.*\]:\d{1,5}")
-_CONNECT_SECONDS = 10
 
 
 @contextmanager
 def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Connect to a cluster. Its nodes must have this code, the model and the pictures under the same paths.
 
-    The address "" means RAY_ADDRESS, else a cluster on this machine that ends with the run.
-
-    Raises:
-        ExecutorFailed: Ray is not installed, there is no cluster at the address, or a chunk cannot be scored there.
+    The address "" means RAY_ADDRESS, else a cluster on this machine that ends with the run. Raises ExecutorFailed if
+    Ray is not installed, there is no cluster at the address, or a chunk cannot be scored there.
     """
     if find_spec("ray") is None:
         raise ExecutorFailed(needs("--ray", "Ray", "scale"))
@@ -52,7 +49,7 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     try:
         if _HOST_AND_PORT.fullmatch(address):
             host, _, port = address.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()  # Ray tries for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()  # Ray tries for minutes
         ray.init(
             address, include_dashboard=False if is_local else None, logging_level=logging.ERROR, log_to_driver=False
         )

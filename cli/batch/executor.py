@@ -39,8 +39,7 @@ def score_all(executor: Executor, pictures: Iterable[NamedPicture]) -> Iterator[
     """Yield the rows of all pictures, in their order. Pictures are read from their source as they are needed."""
     waiting: deque[tuple[int, Callable[[], Scored]]] = deque()
     bytes_ahead = 0
-    for chunk in chunks(pictures):
-        size = sum(_size(picture) for picture in chunk)
+    for chunk, size in chunks(pictures):
         while waiting and (len(waiting) >= _CHUNKS_AHEAD * executor.processes or bytes_ahead + size > _BYTES_AHEAD):
             first_size, result = waiting.popleft()
             bytes_ahead -= first_size
@@ -51,23 +50,20 @@ def score_all(executor: Executor, pictures: Iterable[NamedPicture]) -> Iterator[
         yield result()
 
 
-def chunks(pictures: Iterable[NamedPicture]) -> Iterator[Chunk]:
-    """Yield the pictures in lists that end at 32 pictures or 8 MB."""
+def chunks(pictures: Iterable[NamedPicture]) -> Iterator[tuple[Chunk, int]]:
+    """Yield the pictures in lists that end at 32 pictures or 8 MB, with the size of each list in bytes.
+
+    Only pictures from tables have a size.
+    """
     chunk: Chunk = []
     size = 0
     for picture in pictures:
         chunk.append(picture)
-        size += _size(picture)
+        content = picture.content
+        if isinstance(content, bytes | ndarray):
+            size += content.nbytes if isinstance(content, ndarray) else len(content)
         if len(chunk) == _CHUNK_PICTURES or size >= _CHUNK_BYTES:
-            yield chunk
+            yield chunk, size
             chunk, size = [], 0
     if chunk:
-        yield chunk
-
-
-def _size(picture: NamedPicture) -> int:
-    """Return the size in bytes of a picture from a table, else 0."""
-    content = picture.content
-    if isinstance(content, bytes):
-        return len(content)
-    return content.nbytes if isinstance(content, ndarray) else 0
+        yield chunk, size

@@ -49,8 +49,7 @@ class Results:
     def __init__(self, output: Path, columns: Sequence[str]) -> None:
         """Check the name and the folder of the output, without writing anything.
 
-        Raises:
-            UnusableOutput: the format is unknown, its package is missing, or the folder is missing.
+        Raises UnusableOutput if the format is unknown, its package is missing, or the folder is missing.
         """
         self.output = output
         self._columns = columns

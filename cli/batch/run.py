@@ -27,8 +27,7 @@ from digits.model.classifier import Classifier
 def run(request: Request, sources: Sources, output: Path, classifier: Classifier, task: Task) -> int:
     """Do the task for all pictures and write the output.
 
-    Returns:
-        The exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
+    Return the exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
     """
     try:
         with closing(Results(output, task.columns(classifier))) as results:
@@ -90,11 +89,7 @@ def _counted(count: int, name: str) -> str:
 
 
 def _after(done: Done, sources: Sources, results: Results) -> Iterator[NamedPicture]:
-    """Return the pictures that an interrupted run has not done.
-
-    Raises:
-        UnusableOutput: the sources have changed, so the next picture is not known.
-    """
+    """Return the pictures that an interrupted run has not done. Raises UnusableOutput if the sources have changed."""
     listed = sources.pictures()
     if not done.rows:
         return listed

@@ -15,9 +15,6 @@ from digits.numbers.read import Number, ambiguous_count, non_digit_count, read_n
 from digits.percent import percent
 from digits.picture import Picture
 
-Row = dict[str, Any]
-"""Values by column, in types that `digits.model.predictions.to_json` encodes."""
-
 _NOT_IN_ROWS = frozenset(("model", "line", "box", "pixels", "ink", "saliency"))
 """The fields of a prediction that are the same in every row, or only in replies."""
 
@@ -52,8 +49,8 @@ class Predict:
         """Classify all pictures in one forward pass, and the doubtful ones, opened again, in another."""
         return predict(classifier, prepared, lambda index, first: picture_of(index).look_again(first))
 
-    def row(self, classifier: Classifier, answer: Prediction) -> Row:
-        """Return the row of a record. Columns that are left out are empty. Values in no column are ignored."""
+    def row(self, classifier: Classifier, answer: Prediction) -> dict[str, Any]:
+        """Return values by column, which `to_json` can encode. A column may be left out. Other values are ignored."""
         return {**answer, "version": classifier.manifest.version}
 
     def text(self, classifier: Classifier, answer: Prediction) -> str:
@@ -96,7 +93,7 @@ class Read:
     ) -> Sequence[Number]:
         return prepared
 
-    def row(self, classifier: Classifier, answer: Number) -> Row:
+    def row(self, classifier: Classifier, answer: Number) -> dict[str, Any]:
         return {
             "text": answer["text"],
             "digit_count": len(answer["digits"]),

@@ -66,18 +66,17 @@ class Sources:
         return Counts(pictures, others)
 
     def pictures(self) -> Iterator[NamedPicture]:
-        """Yield each picture. Tables are read as they are needed.
+        """Yield each picture. Raises UnusableSource if a source does not exist or cannot be listed.
 
-        Only the names of the folders on the way are in memory, about 150 bytes for each file.
-
-        Raises:
-            UnusableSource: a source does not exist or cannot be listed.
+        Tables are read as they are needed. Only the names of the folders on the way are in memory, about 150 bytes for
+        each file.
         """
         for source in self.paths:
             for file in self._files(source):
                 if not file.has_pictures:
                     continue
-                name = _as_text(file.path)
+                # A path as valid Unicode: bytes that are not UTF-8 and control characters become backslash escapes.
+                name = printable(os.fsencode(file.path).decode(errors="backslashreplace"))
                 if file.table is None:
                     yield NamedPicture(name, file.path)
                 else:
@@ -148,8 +147,3 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
 
 def _suffix(path: str) -> str:
     return PurePath(path).suffix.lower()
-
-
-def _as_text(path: str) -> str:
-    """Return a path as valid Unicode. Bytes that are not UTF-8 and control characters become backslash escapes."""
-    return printable(os.fsencode(path).decode(errors="backslashreplace"))

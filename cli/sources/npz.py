@@ -60,10 +60,6 @@ class _Header:
     def __str__(self) -> str:
         return f"{self.dtype} {self.shape}"
 
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
     def holds_pictures(self) -> bool:
         return self.shape[1:] in ((SIDE, SIDE), (FEATURES,)) and self.dtype.kind in "uif"
 
@@ -72,7 +68,7 @@ def _check_size(header: _Header, entry_bytes: int, file_bytes: int) -> None:
     """Raise ValueError if the array is larger than its entry, or than the file can be once it is inflated."""
     if min(header.shape) < 0:
         raise ValueError(f"an array has the shape {header.shape}")
-    if header.size > min(entry_bytes, _MOST_INFLATED * file_bytes):
+    if math.prod(header.shape) * header.dtype.itemsize > min(entry_bytes, _MOST_INFLATED * file_bytes):
         raise ValueError(f"the file is too small for an array of {header}")
 
 

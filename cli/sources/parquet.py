@@ -46,9 +46,10 @@ def _picture_column(opened: pq.ParquetFile, file: str, column: str | None) -> st
     """Return the name of the column that holds the pictures. Raises UnusableSource."""
     schema = opened.schema_arrow
     expected = f"encoded pictures or {FEATURES} numbers"
+    present = ", ".join(schema.names) or "nothing"
     if column is not None:
         if schema.names.count(column) != 1:
-            raise UnusableSource(f"{file}: expected a column {column!r}, received {_listed(schema)}")
+            raise UnusableSource(f"{file}: expected a column {column!r}, received {present}")
         if not _may_hold_pictures(schema.field(column).type):
             received = schema.field(column).type
             raise UnusableSource(f"{file}: expected column {column!r} to hold {expected}, received {received}")
@@ -61,7 +62,7 @@ def _picture_column(opened: pq.ParquetFile, file: str, column: str | None) -> st
             f"{file}: several columns may hold pictures, choose one with --column: {', '.join(candidates)}"
         )
     if not candidates:
-        raise TableWithoutPictures(f"{file}: expected a column of {expected}, received the columns {_listed(schema)}")
+        raise TableWithoutPictures(f"{file}: expected a column of {expected}, received the columns {present}")
     return str(candidates[0])
 
 
@@ -71,10 +72,6 @@ def _begins_with_pictures(opened: pq.ParquetFile, field: pa.Field) -> bool:
         return True
     first: Sequence[pa.Scalar] = next(opened.iter_batches(_READ_ROWS, columns=[field.name]), [[]])[0]
     return len(first) == 0 or not all(isinstance(_to_picture(value), InvalidPixels) for value in first)
-
-
-def _listed(schema: pa.Schema) -> str:
-    return ", ".join(schema.names) or "nothing"
 
 
 def _may_hold_pictures(kind: pa.DataType) -> bool:

@@ -45,9 +45,8 @@ def private_environment() -> dict[str, str]:
 def main() -> None:
     """Serve until a signal arrives. A second signal ends the process immediately.
 
-    Raises:
-        SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or a
-            missing Ray. The message is one line.
+    Raises SystemExit after a bad setting, if the address cannot be listened on, if Serve cannot start the application,
+    or if Ray is missing. The message is one line.
     """
     settings = read_settings()
     port = settings.port or private_cluster.free_port()

@@ -21,8 +21,7 @@ def environment() -> dict[str, str]:
 def free_port() -> int:
     """Return a free port below the range from which the kernel chooses ports for Ray's other sockets.
 
-    Raises:
-        OSError: a hundred random ports from 20000 to 29999 were in use.
+    Raises OSError if a hundred random ports from 20000 to 29999 are in use.
     """
     for port in random.sample(range(20_000, 30_000), 100):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):

@@ -16,7 +16,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
@@ -278,8 +278,7 @@ def is_version(folder: Path, name: str = NAME) -> bool:
 def read_manifest(folder: Path) -> Manifest:
     """Read and check a version's manifest, without the files that it lists.
 
-    Raises:
-        DamagedArtifact: the manifest is missing, unreadable, invalid, or has another version than its folder.
+    Raises DamagedArtifact if it is missing, unreadable, invalid, or has another version than its folder.
     """
     content = _read(folder, MANIFEST, MAX_JSON_BYTES)
     try:
@@ -294,13 +293,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """Read a version and check every file against its checksum.
+    """Read a version and check every file against its checksum, as `read_file` does.
 
     Return the manifest, and the content of model.onnx and golden.json. A caller that loads these bytes loads exactly
-    what was checked.
-
-    Raises:
-        DamagedArtifact: the message has the file's path, and both hashes if they differ.
+    what was checked. Raises DamagedArtifact.
     """
     manifest = read_manifest(folder)
     served = {}
@@ -323,8 +319,7 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
 def read_file(folder: Path, path: str, sha256: str) -> bytes:
     """Read one of a version's files and check it against the manifest's checksum.
 
-    Raises:
-        DamagedArtifact: the message has the file's path, and both hashes if they differ.
+    Raises DamagedArtifact. The message has the file's path, and both hashes if they differ.
     """
     content = _read(folder, path, _most_bytes(path))
     received = hashlib.sha256(content).hexdigest()
@@ -399,8 +394,7 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
     """Write a folder atomically, as `publish` does. Return False if it, or a file of that name, exists already.
 
-    Raises:
-        OSError: the file system refused. The folder is visible only if the last sync failed.
+    Raises OSError if the file system refuses. The folder is visible only if the last sync failed.
     """
     with _staged(folder.parent, files) as staging:
         if not _rename_if_free(folder, staging):
@@ -484,9 +478,6 @@ def _sync_folder(folder: Path) -> None:
 def _remove_stale_folders(parent: Path) -> None:
     """Remove the temporary folders of killed publishers. A recent folder may belong to a running publisher."""
     for folder in parent.glob(f"{_STAGING}*"):
-        try:
-            stale = time.time() - folder.stat().st_mtime > STALE_SECONDS
-        except FileNotFoundError:  # another publisher renamed or removed it
-            continue
-        if stale:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another publisher renamed or removed it
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

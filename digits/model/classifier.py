@@ -58,8 +58,7 @@ class Golden:
     def from_json(cls, content: bytes, classes: int = len(DIGITS)) -> Self:
         """Parse the golden.json of a model with this number of classes.
 
-        Raises:
-            ValueError, KeyError, TypeError, OverflowError, RecursionError: it does not have one image per class.
+        Raises ValueError, KeyError, TypeError, OverflowError or RecursionError unless it has one image per class.
         """
         images = json.loads(content)["images"]
         if [image["digit"] for image in images] != list(range(classes)):
@@ -109,12 +108,7 @@ class Classifier:
     """The version's folder, with its report. None if the version was not loaded from a folder."""
 
     def __init__(self, manifest: Manifest, session: Session, golden: Golden) -> None:
-        """Check a session against the manifest's signature and run the self-test.
-
-        Raises:
-            DamagedArtifact: the graph does not have the declared signature.
-            GoldenMismatch: the graph does not reproduce the golden predictions.
-        """
+        """Check a session against the manifest's signature and run the self-test. Raises as `load` does."""
         self.manifest = manifest
         self.model_name: ModelName = {"name": manifest.name, "version": manifest.version}
         self.model_id = ModelId(manifest.version, manifest.graph)
@@ -140,7 +134,8 @@ class Classifier:
         """Load a published version.
 
         Raises:
-            DamagedArtifact: a wrong checksum, a missing file or another signature. The message names the file.
+            DamagedArtifact: a wrong checksum, a missing file, no ONNX graph, or another signature than the declared
+                one. The message names the file.
             GoldenMismatch: the version does not reproduce its golden predictions within 1e-4.
         """
         manifest, files = artifact.read_version(folder)
@@ -154,12 +149,7 @@ class Classifier:
 
     @classmethod
     def of_graph(cls, manifest: Manifest, model: bytes, golden: Golden) -> Self:
-        """Return the classifier of an ONNX graph.
-
-        Raises:
-            DamagedArtifact: `model` is not an ONNX graph, or does not have the declared signature.
-            GoldenMismatch: the graph does not reproduce the golden predictions.
-        """
+        """Return the classifier of an ONNX graph. Raises as `load` does."""
         try:
             session = Session(model)
         except UnusableGraph as exc:
@@ -231,10 +221,8 @@ def load_newest(root: Path, *, is_named: bool = True, version: int | None = None
     """Load the highest usable version below `root`, or a required one.
 
     A shipped version answers if it is required and `root` has none of its number, or if `root` is a default folder
-    without versions. Return the classifier, and the reasons why other versions were not used.
-
-    Raises:
-        NoUsableModel: no version is usable. The message has the reasons.
+    without versions. Return the classifier, and the reasons why other versions were not used. Raises NoUsableModel with
+    the reasons if no version is usable.
     """
     found = candidates(root, is_named=is_named, keep=version)
     refusals = list(found.refusals)

@@ -92,13 +92,10 @@ def set_coverage(
 ) -> None:
     """Set the prediction sets of N records, with their coverage and calibration.
 
-    Args:
-        records: the records to change.
-        probabilities: (N, classes), of the same pictures.
-        thresholds: those of the coverage.
-        coverage: the minimum frequency with which a set contains the true class.
-        normalized: which pictures were normalized, (N,). None if all of them came in MNIST form.
-        others: for each picture, what another look at it shows, if that is plausible too. It is a member of the set.
+    `probabilities` are (N, classes). `thresholds` are those of the coverage, the minimum frequency with which a set
+    contains the true class. `normalized` says which pictures were normalized, (N,). None means that all of them came in
+    MNIST form. `others` has for each picture what another look at it shows, if that is plausible too and so a member of
+    the set.
     """
     sets = prediction_sets(probabilities, thresholds.of_pictures(normalized))
     for index, other in enumerate(others):

@@ -96,7 +96,6 @@ _UPRIGHT: dict[int, Callable[[Grey], Grey]] = {  # EXIF 2.32, tag 0x0112: how to
     7: lambda stored: np.rot90(stored, 2).T,
     8: np.rot90,
 }
-_QUARTER_TURNS = (5, 6, 7, 8)
 
 _IHDR = b"IHDR" + struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8-bit grey, not interlaced
 _HEAD = PNG_SIGNATURE + struct.pack(">I", len(_IHDR) - 4) + _IHDR + struct.pack(">I", zlib.crc32(_IHDR))
@@ -106,10 +105,8 @@ _IEND = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 def decode_tiny_png(data: bytes) -> Grey | None:
     """Decode an 8-bit grey PNG of 28x28 pixels that has one IDAT chunk, correct checksums and nothing else.
 
-    This takes a sixth of the time of `open_image` and `upright_grey`.
-
-    Returns:
-        uint8 (28, 28). None for any other file, which `open_image` accepts or refuses.
+    This takes a sixth of the time of `open_image` and `upright_grey`. Return uint8 (28, 28), or None for any other
+    file, which `open_image` accepts or refuses.
     """
     if not (data.startswith(_HEAD) and data.endswith(_IEND)):
         return None
@@ -147,12 +144,10 @@ def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
     A large picture is reduced by a whole number. Its longer side stays at least 1500 pixels. A JPEG is not even decoded
     at full size, but at a half, quarter or eighth, so that its longer side stays at least `min_jpeg_side`.
 
-    Transparent pixels are placed on white. If all visible pixels have the same colour, the transparency itself is the
-    picture: opaque pixels become 0 and clear pixels 255. Colours become luma, or, where luma has little contrast, the
-    grey with the most contrast.
+    Opaque pixels become 0 and clear pixels 255 if the transparency itself is the picture (`without_alpha`). Colours
+    become luma, or the grey with the most contrast (`without_colour`).
 
-    Raises:
-        InvalidImage: the pixel data is broken or cut short, or its mode has no defined grey (32-bit, Lab).
+    Raises InvalidImage if the pixel data is broken or cut short, or if its mode has no defined grey (32-bit, Lab).
     """
     try:
         _skip_exif_directories(picture)
@@ -171,7 +166,7 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
     """Return the width and height of an opened picture after the turn that its EXIF data asks for."""
     width, height = picture.size
     _skip_exif_directories(picture)
-    return (height, width) if _orientation(picture) in _QUARTER_TURNS else (width, height)
+    return (height, width) if _orientation(picture) >= 5 else (width, height)
 
 
 def _skip_exif_directories(picture: Image.Image) -> None:

@@ -11,6 +11,7 @@ import threading
 from io import BytesIO
 
 from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -58,12 +59,9 @@ _JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 _BMP_RUN_LENGTH_ENCODINGS = (1, 2)
 
-_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _ORIENTATION = 258, 277, 262, 274
-_ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 _YCBCR = 6
 _MAX_PADDING_PIXELS = 512 * 512
 """A TIFF tile may be larger than its picture by this much."""
-
 
 _GIF_DISPOSAL = 0b11100
 """The flags that say what is left of a frame when the next one is shown. They follow `!`, 249 and a size."""
@@ -89,8 +87,7 @@ class LimitedReader(BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to `size` bytes. GIFs seem to have no disposal, for which Pillow would allocate 100 MB to open one.
 
-        Raises:
-            OSError: too many reads. Pillow raises the same for other broken files.
+        Raises OSError after too many reads, as Pillow does for other broken files.
         """
         self._reads_left -= 1
         if self._reads_left < 0:
@@ -186,7 +183,7 @@ def _decode_bytes(picture: ImageFile, data: bytes) -> float:
         return _WORST_BYTES_PER_PIXEL * pixels
     decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
     if isinstance(picture, TiffImageFile):
-        rotated = decoded if picture.tag_v2.get(_ORIENTATION, 1) != 1 else 0
+        rotated = decoded if picture.tag_v2.get(Tag.Orientation, 1) != 1 else 0
         return decoded + rotated + _tiff_part_bytes(picture)
     return decoded
 
@@ -219,18 +216,17 @@ def _first_scan(data: bytes) -> int:
 def _tiff_part_bytes(picture: TiffImageFile) -> float:
     """Return the memory in bytes of the largest strip or tile, which libtiff decodes as a whole.
 
-    Raises:
-        InvalidImage: a tile is far larger than the picture.
+    Raises InvalidImage if a tile is far larger than the picture.
     """
     tags, pixels = picture.tag_v2, picture.width * picture.height
-    width, height = tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH)
+    width, height = tags.get(Tag.TileWidth), tags.get(Tag.TileLength)
     if isinstance(width, int) and isinstance(height, int):  # libtiff then reads tiles
         part = width * height
         if part > 4 * pixels + _MAX_PADDING_PIXELS:
             size = f"{picture.width}x{picture.height}"
             raise InvalidImage(f"expected a TIFF picture, received one of {size} with a tile of {width}x{height}")
     else:
-        rows = tags.get(_ROWS_PER_STRIP)
+        rows = tags.get(Tag.RowsPerStrip)
         part = min(pixels, rows * max(picture.size)) if isinstance(rows, int) else pixels
-    bytes_per_pixel: float = max(tags.get(_BITS_PER_SAMPLE, (1,))) / 8 * tags.get(_SAMPLES_PER_PIXEL, 1)
-    return part * (4 if tags.get(_PHOTOMETRIC) == _YCBCR else bytes_per_pixel)
+    bytes_per_pixel: float = max(tags.get(Tag.BitsPerSample, (1,))) / 8 * tags.get(Tag.SamplesPerPixel, 1)
+    return part * (4 if tags.get(Tag.PhotometricInterpretation) == _YCBCR else bytes_per_pixel)

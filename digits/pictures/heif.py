@@ -19,8 +19,7 @@ _SPARE_PIXELS = 4_000_000
 def largest_stored(data: bytes) -> int:
     """Return the number of pixels of the largest picture in a HEIF, which decoding it may take memory for.
 
-    Raises:
-        InvalidImage: the file is broken, or decodes the same pixels many times.
+    Raises InvalidImage if the file is broken, or decodes the same pixels many times.
     """
     try:
         meta = next((content for kind, content in _boxes(data) if kind == b"meta"), b"")

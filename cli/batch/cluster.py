@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
-from cli.batch.executor import Executor, ExecutorFailed
+from cli.batch.executor import Executor
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Scored, score
+from cli.batch.worker import LoadedModel, RunFailed, Scored, score
 from cli.extras import needs
 from deploy.ray import private_cluster
 
@@ -33,11 +33,11 @@ _HOST_AND_PORT = re.compile(r"[^:/]+:\d{1,5}|\[.*\]:\d{1,5}")
 def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Connect to a cluster. Its nodes must have this code, the model and the pictures under the same paths.
 
-    The address "" means RAY_ADDRESS, else a cluster on this machine that ends with the run. Raises ExecutorFailed if
-    Ray is not installed, there is no cluster at the address, or a chunk cannot be scored there.
+    The address "" means RAY_ADDRESS, else a cluster on this machine that ends with the run. Raises RunFailed if Ray
+    is not installed, there is no cluster at the address, or a chunk cannot be scored there.
     """
     if find_spec("ray") is None:
-        raise ExecutorFailed(needs("--ray", "Ray", "scale"))
+        raise RunFailed(needs("--ray", "Ray", "scale"))
     os.environ.update(_ENVIRONMENT | os.environ)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     is_local = address == "local"
@@ -54,7 +54,7 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
             address, include_dashboard=False if is_local else None, logging_level=logging.ERROR, log_to_driver=False
         )
     except Exception as exc:  # Ray raises a plain Exception if a node does not start in time.
-        raise ExecutorFailed(f"expected a Ray cluster at {address}: {private_cluster.last_line(exc)}") from exc
+        raise RunFailed(f"expected a Ray cluster at {address}: {private_cluster.last_line(exc)}") from exc
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     remote = ray.remote(num_cpus=1)(score).remote
     here = (model, task, Path.cwd())
@@ -62,8 +62,8 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
         yield Executor(lambda chunk: cast(Callable[[], Scored], partial(ray.get, remote(*here, chunk))), cores)
     except ray.exceptions.RayTaskError as exc:
         cause = exc.cause if isinstance(exc.cause, Exception) else exc
-        raise ExecutorFailed(f"on a node of the cluster: {private_cluster.last_line(cause)}") from exc
+        raise RunFailed(f"on a node of the cluster: {private_cluster.last_line(cause)}") from exc
     except ray.exceptions.RayError as exc:
-        raise ExecutorFailed(f"the cluster: {private_cluster.last_line(exc)}") from exc
+        raise RunFailed(f"the cluster: {private_cluster.last_line(exc)}") from exc
     finally:
         ray.shutdown()

@@ -24,10 +24,6 @@ _BYTES_AHEAD = 128_000_000
 Chunk = list[NamedPicture]
 
 
-class ExecutorFailed(Exception):
-    """The processes cannot start or continue. The message is one line."""
-
-
 @dataclass(frozen=True, slots=True)
 class Executor:
     submit: Callable[[Chunk], Callable[[], Scored]]

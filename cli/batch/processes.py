@@ -12,9 +12,9 @@ from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from cli.batch.executor import Chunk, Executor, ExecutorFailed
+from cli.batch.executor import Chunk, Executor
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Scored, score
+from cli.batch.worker import LoadedModel, RunFailed, Scored, score
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Start the processes. They have all ended when the context ends, also after Ctrl-C.
 
     Raises:
-        ExecutorFailed: a process was killed, for example because memory ran out.
+        RunFailed: a process was killed, for example because memory ran out.
         ArtifactError: the version has changed since the command loaded it.
     """
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
@@ -33,7 +33,7 @@ def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
         try:
             yield Executor(lambda chunk: _submit_without_interrupts(pool, partial(_score, model, task, chunk)), cores)
         except BrokenProcessPool as exc:
-            raise ExecutorFailed("a process was killed, perhaps because memory ran out") from exc
+            raise RunFailed("a process was killed, perhaps because memory ran out") from exc
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from cli.batch.cluster import cluster
-from cli.batch.executor import ExecutorFailed, score_all
+from cli.batch.executor import score_all
 from cli.batch.processes import processes
 from cli.batch.progress import shown
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, MissingFolder
+from cli.batch.worker import LoadedModel, RunFailed
 from cli.printable import say
 from cli.request import Request
 from cli.sources.listing import NamedPicture, Sources
@@ -36,7 +36,7 @@ def run(request: Request, sources: Sources, output: Path, classifier: Classifier
         reason = str(exc)
     except OSError as exc:
         reason = f"{exc.filename or output}: {exc.strerror or exc}"
-    except (ExecutorFailed, MissingFolder, ArtifactError) as exc:
+    except (RunFailed, ArtifactError) as exc:
         reason = f"{exc}. Add --resume to continue"
     say(f"digits: {reason}")
     return 2

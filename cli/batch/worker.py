@@ -24,12 +24,8 @@ class Scored:
     """A line for each picture without an answer."""
 
 
-class Stopped(Exception):
-    """The run was interrupted."""
-
-
-class MissingFolder(Exception):
-    """The folder of a picture does not exist, although it was listed."""
+class RunFailed(Exception):
+    """The run cannot start or continue. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +48,8 @@ def score(
 
     Raises:
         ArtifactError: the version cannot be used here, or is another one here.
-        MissingFolder: all pictures of the same folder would fail.
-        Stopped: `is_stopped` said so before one of the pictures.
+        RunFailed: the folder of a picture does not exist, although the picture was listed.
+        KeyboardInterrupt: `is_stopped` said so before one of the pictures.
     """
     classifier = _loaded(model)
     columns = task.columns(classifier)
@@ -66,7 +62,7 @@ def score(
         else:
             failures.append(f"{picture.name}: {error}")
             if isinstance(picture.content, str) and not (parent := Path(folder, picture.content).parent).is_dir():
-                raise MissingFolder(f"{parent} does not exist")
+                raise RunFailed(f"{parent} does not exist")
         lines.append(to_json({name: row.get(name) for name in columns}) + b"\n")
     return Scored(b"".join(lines), len(lines), failures)
 
@@ -93,7 +89,7 @@ def records(
     prepared: dict[int, Any] = {}
     for index, picture in enumerate(pictures):
         if is_stopped():
-            raise Stopped
+            raise KeyboardInterrupt
         try:
             prepared[index] = task.prepare(classifier, _opened(picture, folder))
             found.append(None)

@@ -7,7 +7,7 @@ import pytest
 
 from cli.batch.executor import Chunk, Executor, score_all
 from cli.batch.tasks import Predict
-from cli.batch.worker import LoadedModel, MissingFolder, Scored, score
+from cli.batch.worker import LoadedModel, RunFailed, Scored, score
 from cli.sources.listing import NamedPicture
 from cli.sources.tables import Content
 from digits.model.artifact import MODEL
@@ -51,6 +51,6 @@ def test_pictures_are_read_only_as_far_as_they_are_needed(content: str | bytes, 
 def test_a_folder_that_vanishes_ends_the_run_instead_of_failing_pictures(published: Published, tmp_path: Path) -> None:
     run = (LoadedModel(published.folder, published.manifest.files[MODEL]), Predict("auto"), tmp_path)
 
-    with pytest.raises(MissingFolder, match=f"{tmp_path}/gone does not exist"):
+    with pytest.raises(RunFailed, match=f"{tmp_path}/gone does not exist"):
         score(*run, [NamedPicture("7.png", "gone/7.png")])
     assert score(*run, [NamedPicture("7.png", "7.png")]).failures[0].startswith("7.png: cannot be read: ")

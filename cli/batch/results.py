@@ -68,7 +68,7 @@ class Results:
         `run` has everything that determines the rows, as JSON types.
 
         Raises:
-            UnusableOutput: there is nothing to resume, or something that must not be replaced.
+            UnusableOutput: nothing to resume, something that must not be replaced, or another run that writes it.
             OSError: the file system refused.
         """
         if self.output.is_dir():
@@ -81,23 +81,19 @@ class Results:
             raise UnusableOutput(
                 f"{self.partial}: belongs to an interrupted run. Add --resume to continue it, or --force to start again"
             )
-        self._stream = self._opened()
+        # The name is known in advance, so that somebody may have put a link there.
+        self._stream = FileIO(
+            self.partial, "a+b", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666)
+        )
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases the lock
+        except BlockingIOError as exc:
+            raise UnusableOutput(f"{self.output}: another run is writing this output") from exc
         if resume:
             return self._continue(run, self._stream)
         self._stream.truncate(0)
         self.append(json.dumps(run).encode() + b"\n")
         return Done()
-
-    def _opened(self) -> FileIO:
-        """Open the partial file. Raises UnusableOutput if another run is writing it. The kernel releases the lock."""
-        # The name is known in advance, so that somebody may have put a link there.
-        stream = FileIO(self.partial, "a+b", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            stream.close()
-            raise UnusableOutput(f"{self.output}: another run is writing this output") from exc
-        return stream
 
     def append(self, lines: bytes) -> None:
         """Write rows, so that they survive if this process is killed. Raises OSError."""

@@ -1,5 +1,6 @@
 """The file of results is written by one run at a time."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ def test_a_second_run_is_refused_while_the_first_one_writes(tmp_path: Path, opti
     first.begin({"command": "predict"}, resume=False, force=False)
     first.append(b'{"path":"a.png","error":null}\n')
 
-    with pytest.raises(UnusableOutput, match="another run is writing this output"):
-        Results(output, ["path", "error"]).begin({"command": "predict"}, **options)
+    second = Results(output, ["path", "error"])
+    with closing(second), pytest.raises(UnusableOutput, match="another run is writing this output"):
+        second.begin({"command": "predict"}, **options)
     first.finish()
     first.close()
 

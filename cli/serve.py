@@ -18,27 +18,24 @@ _EPILOG = (
     "port. An option takes precedence over the variable, and the variable over the file."
 )
 
-_CONFIG = "config"
-
 
 def command(name: str) -> Any:
     """Return the command, which combines its options with the other sources."""
     run = _serve if name == "serve" else _print_settings
 
     def callback(**options: Any) -> None:
-        file = options.pop(_CONFIG)
+        file = options.pop("config")
         run(configure({name: value for name, value in options.items() if value is not None}, file))
 
-    config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file with settings.")]
-    parameters = [
-        inspect.Parameter(_CONFIG, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=config),
-        *(_parameter(name, field) for name, field in Settings.model_fields.items()),
-    ]
+    options = {"config": Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file with settings.")]}
+    options |= {name: _option(name, field) for name, field in Settings.model_fields.items()}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in options.items()]
     return single_command(name, callback, parameters, help=inspect.getdoc(run), epilog=_EPILOG)
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    """Return the parameter from which Typer makes the option for a setting."""
+def _option(name: str, field: FieldInfo) -> Any:
+    """Return the type from which Typer makes the option for a setting."""
     is_switch = isinstance(field.default, bool)
     option = flag(name)
     default = "" if field.default in (None, ()) else str(field.default).lower()
@@ -47,10 +44,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         help=f"{field.description}".replace("`", "") + (f" Default: {default}." if default else ""),
         metavar=None if is_switch else "VALUE",
     )
-    kind = bool if is_switch else str
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, declared]
-    )
+    return Annotated[(bool if is_switch else str) | None, declared]
 
 
 def _serve(configuration: Configuration) -> None:

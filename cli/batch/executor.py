@@ -47,10 +47,7 @@ def score_all(executor: Executor, pictures: Iterable[NamedPicture]) -> Iterator[
 
 
 def chunks(pictures: Iterable[NamedPicture]) -> Iterator[tuple[Chunk, int]]:
-    """Yield the pictures in lists that end at 32 pictures or 8 MB, with the size of each list in bytes.
-
-    Only pictures from tables have a size.
-    """
+    """Yield the pictures in lists that end at 32 pictures or 8 MB, with the bytes in each list. A path counts as 0."""
     chunk: Chunk = []
     size = 0
     for picture in pictures:

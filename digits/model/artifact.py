@@ -314,10 +314,7 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 
 def read_file(folder: Path, path: str, sha256: str) -> bytes:
-    """Read one of a version's files and check it against the manifest's checksum.
-
-    Raises DamagedArtifact. The message has the file's path, and both hashes if they differ.
-    """
+    """Read one of a version's files. Raises DamagedArtifact, with both hashes if its checksum is not the manifest's."""
     content = _read(folder, path, _most_bytes(path))
     received = hashlib.sha256(content).hexdigest()
     if received != sha256:

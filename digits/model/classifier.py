@@ -99,10 +99,7 @@ class ModelName(TypedDict):
 
 
 class Classifier:
-    """One loaded and checked version of the model.
-
-    It is thread-safe, because a `Session` is.
-    """
+    """One loaded and checked version of the model. It is thread-safe, because a `Session` is."""
 
     folder: Path | None = None
     """The version's folder, with its report. None if the version was not loaded from a folder."""

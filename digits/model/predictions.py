@@ -23,10 +23,7 @@ from digits.normalization.normalize import Normalized
 
 
 class Prediction(TypedDict, total=False):
-    """What the network says about one picture. A field that does not apply is absent.
-
-    `app.openapi.schemas` describes each field for clients.
-    """
+    """What the network says about one picture, described in `app.openapi.schemas`. What does not apply is absent."""
 
     digit: int
     class_name: str

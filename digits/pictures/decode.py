@@ -138,8 +138,7 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
-    """Decode the first frame to upright grey pixels in which the ink is visible, uint8 (height, width), 0 black, 255
-    white.
+    """Decode the first frame to upright grey pixels in which the ink is visible, uint8 (height, width). 0 is black.
 
     A large picture is reduced by a whole number. Its longer side stays at least 1500 pixels. A JPEG is not even decoded
     at full size, but at a half, quarter or eighth, so that its longer side stays at least `min_jpeg_side`.

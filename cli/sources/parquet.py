@@ -15,6 +15,8 @@ _READ_ROWS = 32
 
 _BUFFER_BYTES = 1024 * 1024
 _READ_ERRORS = (OSError, pa.ArrowException)
+_BINARY = (pa.binary(), pa.large_binary(), pa.binary_view())
+_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
 class ParquetTable:
@@ -68,7 +70,7 @@ def _picture_column(opened: pq.ParquetFile, file: str, column: str | None) -> st
 
 def _begins_with_pictures(opened: pq.ParquetFile, field: pa.Field) -> bool:
     """Return whether a column has bytes, or any picture in its first rows. Results have lists of other lengths."""
-    if not _is_list(field.type):
+    if not isinstance(field.type, _LISTS):
         return True
     first: Sequence[pa.Scalar] = next(opened.iter_batches(_READ_ROWS, columns=[field.name]), [[]])[0]
     return len(first) == 0 or not all(isinstance(_to_picture(value), InvalidPixels) for value in first)
@@ -80,20 +82,12 @@ def _may_hold_pictures(kind: pa.DataType) -> bool:
         kind = kind.storage_type
     if pa.types.is_struct(kind):
         index = kind.get_field_index("bytes")
-        return index >= 0 and _is_binary(kind.field(index).type)
-    if not _is_list(kind):
-        return _is_binary(kind)
-    while _is_list(kind):
+        return index >= 0 and kind.field(index).type in _BINARY
+    if not isinstance(kind, _LISTS):
+        return kind in _BINARY
+    while isinstance(kind, _LISTS):
         kind = kind.value_type
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _plain_column(column: pa.Array) -> pa.Array:
@@ -107,18 +101,18 @@ def _to_picture(value: pa.Scalar) -> Content:
     """Return one value of a column as a picture, or the error that says why it is not one."""
     if not value.is_valid:
         return InvalidImage("expected a picture, received null")
-    if _is_binary(value.type):
+    if value.type in _BINARY:
         content: bytes = value.as_py()
         return content
     values = value.values
     shape = [len(values)]
-    if _is_list(values.type):
+    if isinstance(values.type, _LISTS):
         lengths = set(pc.list_value_length(values).to_pylist())
         if len(lengths) != 1 or None in lengths:
             return InvalidPixels(f"expected {SIDE} rows of {SIDE} numbers, received rows of different lengths")
         shape.append(lengths.pop())
         values = values.flatten()
-    if values.null_count or _is_list(values.type):
+    if values.null_count or isinstance(values.type, _LISTS):
         received = "nulls" if values.null_count else "nested lists"
         return InvalidPixels(f"expected {FEATURES} numbers, received {received} among them")
     return to_pixels(values.to_numpy(zero_copy_only=False).reshape(shape))

@@ -15,8 +15,8 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
@@ -365,15 +365,14 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
     record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
     # Validate before writing, so that no file is written outside of the version's folder.
     Manifest.model_validate({**record, "version": 1})
+    version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
     try:
-        with _staged(parent, files) as staging:
-            version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
-            while True:
-                published = Manifest.model_validate({**record, "version": version})
-                _write(staging / MANIFEST, published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n")
-                if _rename_if_free(parent / str(version), staging):
-                    break
-                version += 1
+        while True:
+            published = Manifest.model_validate({**record, "version": version})
+            content = published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n"
+            if _rename_once(parent / str(version), {**files, MANIFEST: content}):
+                break
+            version += 1
     except OSError as exc:
         raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
     try:
@@ -390,39 +389,30 @@ def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
 
     Raises OSError if the file system refuses. The folder is visible only if the last sync failed.
     """
-    with _staged(folder.parent, files) as staging:
-        if not _rename_if_free(folder, staging):
-            return False
+    is_new = _rename_once(folder, files)
     _sync_folder(folder.parent)
-    return True
+    return is_new
 
 
-@contextmanager
-def _staged(parent: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
-    """Write files to a temporary folder, for `_rename_if_free`. If it was not renamed, it is removed."""
-    staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
+def _rename_once(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Write and sync a temporary folder, and rename it. Return False if the new name is taken."""
+    staging = folder.parent / f"{_STAGING}{uuid.uuid4().hex}"
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale_folders(parent)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale_folders(folder.parent)
         for path, content in files.items():
             _write(staging / path, content)
-        yield staging
+        for inner in [staging, *(path for path in staging.rglob("*") if path.is_dir())]:
+            _sync_folder(inner)
+        try:
+            staging.rename(folder)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            return False
+        return True
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _rename_if_free(folder: Path, staging: Path) -> bool:
-    """Sync and rename the temporary folder. Return False if the new name is taken."""
-    for inner in [path for path in staging.rglob("*") if path.is_dir()]:
-        _sync_folder(inner)
-    _sync_folder(staging)
-    try:
-        staging.rename(folder)
-    except OSError as exc:
-        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise
-        return False
-    return True
 
 
 def _read(folder: Path, path: str, limit: int) -> bytes:

@@ -165,7 +165,8 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
     """Return the width and height of an opened picture after the turn that its EXIF data asks for."""
     width, height = picture.size
     _skip_exif_directories(picture)
-    return (height, width) if _orientation(picture) >= 5 else (width, height)
+    is_quarter_turn = _orientation(picture) >= 5
+    return (height, width) if is_quarter_turn else (width, height)
 
 
 def _skip_exif_directories(picture: Image.Image) -> None:

@@ -64,7 +64,12 @@ def main() -> None:
             signal.pause()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    _stop()
+    import ray  # noqa: PLC0415 - see `_serve`
+    from ray import serve  # noqa: PLC0415
+
+    if ray.is_initialized():  # Otherwise Serve would look for another cluster, and stop what runs there.
+        serve.shutdown()
+        ray.shutdown()
 
 
 def _serve(host: str, port: int) -> None:
@@ -88,15 +93,6 @@ def _serve(host: str, port: int) -> None:
         (application,) = serve.status().applications.values()
         raise RuntimeError(application.deployments["digits"].message) from None
     print(f"digits: http://{host}:{port}, on Ray Serve", file=sys.stderr, flush=True)
-
-
-def _stop() -> None:
-    import ray  # noqa: PLC0415
-    from ray import serve  # noqa: PLC0415
-
-    if ray.is_initialized():  # Otherwise Serve would look for another cluster, and stop what runs there.
-        serve.shutdown()
-        ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -26,13 +26,10 @@ def to_features(pixels: NDArray[Any]) -> Floats:
     """Flatten pictures to 784 features and scale them to [0, 1], as the lecture does.
 
     Args:
-        pixels: (N, 28, 28), uint8 in 0..255 or floats already in [0, 1].
+        pixels: (N, 28, 28), uint8 in 0..255 or floats already in [0, 1]. Another size raises WrongSize.
 
     Returns:
         float32 (N, 784) in [0, 1], row-major.
-
-    Raises:
-        WrongSize: the pictures are not 28x28.
     """
     if pixels.ndim != 3:
         raise WrongSize(f"expected pictures of shape (N, {SIDE}, {SIDE}), received {pixels.shape}")

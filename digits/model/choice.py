@@ -27,8 +27,7 @@ _PLAUSIBLE = 0.5
 
 def digit_costs(scores: Scores) -> Floats:
     """Return what each picture costs as one digit, (N,)."""
-    log_losses: Floats = -np.log(np.maximum(scores.probabilities.max(axis=1), 1e-6))
-    costs: Floats = _UNSURE * log_losses
+    costs: Floats = -_UNSURE * np.log(np.maximum(scores.probabilities.max(axis=1), 1e-6))
     return costs if scores.novelty is None else costs + _NOVELTY * np.clip(scores.novelty - _USUAL, 0, 4)
 
 

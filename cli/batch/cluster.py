@@ -4,16 +4,14 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
 
 from cli.batch.executor import Executor
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, RunFailed, Scored, score
+from cli.batch.worker import LoadedModel, RunFailed, score
 from cli.extras import needs
 from deploy.ray import private_cluster
 
@@ -59,7 +57,7 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     remote = ray.remote(num_cpus=1)(score).remote
     here = (model, task, Path.cwd())
     try:
-        yield Executor(lambda chunk: cast(Callable[[], Scored], partial(ray.get, remote(*here, chunk))), cores)
+        yield Executor(lambda chunk: remote(*here, chunk).future().result, cores)
     except ray.exceptions.RayTaskError as exc:
         cause = exc.cause if isinstance(exc.cause, Exception) else exc
         raise RunFailed(f"on a node of the cluster: {private_cluster.last_line(cause)}") from exc

@@ -422,7 +422,9 @@ def _read(folder: Path, path: str, limit: int) -> bytes:
         real = Path(os.path.realpath(file, strict=True))
         if not real.is_relative_to(os.path.realpath(folder)):
             raise DamagedArtifact(f"{file}: expected a file of the version, received a link out of its folder")
-        with open(real, "rb", opener=_open) as stream:
+        # Without O_NONBLOCK, a FIFO would be waited for until somebody writes to it.
+        mode = os.O_NONBLOCK | os.O_NOFOLLOW
+        with open(real, "rb", opener=lambda path, flags: os.open(path, flags | mode)) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DamagedArtifact(f"{file}: cannot be read: Not a regular file")
@@ -435,11 +437,6 @@ def _read(folder: Path, path: str, limit: int) -> bytes:
     if content is None or len(content) > limit:
         raise DamagedArtifact(f"{file}: expected at most {limit} bytes, received more")
     return content
-
-
-def _open(path: str, flags: int) -> int:
-    """Open without waiting for a writer if the file is a FIFO."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def _write(file: Path, content: bytes) -> None:

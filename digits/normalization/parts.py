@@ -129,8 +129,8 @@ def without_mark(parts: Parts) -> Mask | None:
         is_around = high > _THIN * height[outer] and 2 * height[outside].max(initial=0) < high
         if is_around and _is_outline(parts.labels[parts.box(outer)] == outer):
             return inside
-    *others, lowest = large[top[large].argsort()]
-    lines: list[np.int64] = []
+    *others, lowest = large[top[large].argsort()].tolist()
+    lines: list[int] = []
     while others and 2 * bottom[others].max() <= top[lowest] + bottom[lowest] and _is_line(parts, lowest, others):
         lines.append(lowest)
         *others, lowest = others
@@ -142,7 +142,7 @@ def without_line_above(parts: Parts) -> Mask | None:
 
     The bar of a 5 or of a 7 is nearer to the rest, or narrower.
     """
-    highest, *others = sorted(_large(parts), key=lambda label: parts.boxes[label, 1]) or [0]
+    highest, *others = sorted(_large(parts).tolist(), key=lambda label: int(parts.boxes[label, 1])) or [0]
     if not others or not _is_line(parts, highest, others):
         return None
     left, top, right, bottom = parts.corners[others].T
@@ -156,14 +156,14 @@ def _large(parts: Parts) -> Ints:
     return np.flatnonzero((parts.sides >= parts.sides[1:].max(initial=1) / 5) & (parts.totals > 0))
 
 
-def _is_line(parts: Parts, label: np.int64, others: list[np.int64]) -> bool:
+def _is_line(parts: Parts, label: int, others: list[int]) -> bool:
     """Return whether a part is flat, more than half as wide as the others together, and much lower."""
     (left, top, right, bottom), (width, height) = parts.corners[others].T, parts.boxes[label, 2:]
     is_wide = 2 * width > right.max() - left.min()
     return bool(is_wide and min(width, bottom.max() - top.min()) > _FLAT * height)
 
 
-def _all_but(parts: Parts, labels: list[np.int64]) -> Mask:
+def _all_but(parts: Parts, labels: list[int]) -> Mask:
     return np.isin(np.arange(len(parts.areas)), [0, *labels], invert=True)
 
 

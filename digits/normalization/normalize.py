@@ -71,7 +71,7 @@ _MIN_INK = 0.2
 _MIN_TOTAL = 6.0
 """The digit covers at least this many pixels of the view."""
 
-_AT_EDGE = 0.4
+_AT_EDGE = 0.15
 """How much a part that touches the picture's edge counts, compared with others."""
 
 _NEAR = 0.3

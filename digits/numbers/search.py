@@ -100,7 +100,7 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
         start += len(line.candidates)
     if len(digits) > MAX_DIGITS:
         raise TooManyDigits(f"expected a picture of at most {MAX_DIGITS} digits, found {len(digits)}")
-    return Reading(digits, left_out, cost)
+    return Reading(digits, int(left_out), cost)
 
 
 def _read_line(line: Line, costs: list[float]) -> _LineReading:

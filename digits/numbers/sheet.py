@@ -53,6 +53,9 @@ _MAX_PIXELS_SMALL = 3_000_000
 _SURE_IN_MAP = 20
 """The same as _SURE for the network, which misses more digits in few pixels."""
 
+_MARGIN_LINE = 4
+"""A line at the upper or lower edge is this many times as high as wide, and twice as high as the digits beside it."""
+
 _MOST_DEGREES = 15
 """The largest slope of a line of digits."""
 
@@ -263,6 +266,9 @@ def _find_marks(ink: Floats, factor: int) -> _Marks:
     kept = (parts.sides >= 4) & (parts.totals >= 4)
     if unmarked is not None:
         kept &= unmarked
+    is_margin = parts.edges[[1, 3]].any(axis=0) & (heights >= _MARGIN_LINE * widths)
+    if (written := kept & ~is_margin & (8 * heights >= heights[kept].max(initial=0))).any():
+        kept &= ~is_margin | (heights < 2 * typical_height(heights[written]))
     if kept.any():
         height = typical_height(heights[kept])
         is_cut_off = parts.edges.any(axis=0) & (heights < 0.5 * height)

@@ -261,6 +261,18 @@ def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier,
     assert sum(read_right) >= 290
 
 
+@pytest.mark.parametrize("lean", [0, 12], ids=["margin line", "pen on the paper"])
+def test_a_long_line_from_the_edge_is_left_out(classifier: Classifier, written: list[Grey], lean: int) -> None:
+    paper = np.pad(page(written, "38"), ((100, 60), (60, 60)), constant_values=255)
+    height, width = paper.shape
+    lined = Image.fromarray(paper)
+    ImageDraw.Draw(lined).line((width - 40 + lean, 0, width - 40 - lean, height - 20), fill=0, width=9)
+
+    number = read(classifier, lined)
+
+    assert (number["text"], number["accept"], number["left_out"]) == ("38", True, 0)
+
+
 def slash(pen: Any, left: int) -> None:
     pen.line((left, 40 + HEIGHT + 10, left + 30, 30), fill=0, width=6)
 

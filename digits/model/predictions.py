@@ -181,7 +181,7 @@ class Judged:
         steps = [each.normalized.steps for each in seen]
         others = [each.other for each in seen]
         calibrate(records, classifier, scores.probabilities, are_normalized(steps), others=others)
-        complete(records, classifier, steps, [each.normalized.left_out for each in seen])
+        complete(records, classifier, steps, [each.normalized.left_out + each.normalized.doubts for each in seen])
         return cls(classifier, all_scores, seen, scores, records)
 
     @classmethod

@@ -86,6 +86,13 @@ _BLOCK = 0.4, 0.85
 _MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 """Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
 
+_FREE = 0.6
+"""An edge that a digit touches cuts it off if the opposite edge is further away than this share of its longer side."""
+
+_DOT, _DOT_NEAR = 0.005, 0.4
+"""A dot above or below a digit has more ink than the first share of its longer side's square, and is nearer to it than
+the second share of that side."""
+
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
 
@@ -98,11 +105,14 @@ class Normalized:
     steps: tuple[str, ...]
     """The steps that changed the picture, in order. () if it is unchanged."""
     left_out: int = 0
-    """Number of marks beside the digit that look like other digits of a number, and 1 more if `is_main_part`."""
+    """Number of marks beside the digit that look like other digits of a number."""
     ink: Grey | None = None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
     part: Part = WHOLE
     """The part of the picture that the digit is in."""
+    doubts: int = 0
+    """Number of dots above or below the digit, as of a question mark, 1 more if an edge of the picture cuts it off, and
+    1 more if `is_main_part`."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
     other_look: "OtherLook | None" = None
@@ -282,6 +292,7 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
         found.left_out,
         seen,
         _part(box, view.shape),
+        found.doubts,
         found.is_alone,
         is_main_part=found.is_main_part,
         is_less_sure=found.is_less_sure,
@@ -332,6 +343,7 @@ class _Found:
     kept: Mask
     """(height, width): the pixels of the digit."""
     left_out: int
+    doubts: int
     is_alone: bool
     is_main_part: bool = False
     is_less_sure: bool = False
@@ -388,7 +400,8 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     """
     totals = parts.totals if among is None else parts.totals * among
     if np.count_nonzero(totals) == 1:
-        return _Found(ink, np.asarray(parts.labels == totals.argmax()), 0, is_alone=True)
+        is_kept = totals > 0
+        return _Found(ink, is_kept[parts.labels], 0, _doubts(parts, is_kept), is_alone=True)
     at_edge = np.asarray(parts.edges.any(axis=0))
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     corners, side = parts.corners, parts.sides[main]
@@ -411,7 +424,24 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
         is_kept |= added
         whole = np.concatenate([corners[is_kept, :2].min(axis=0), corners[is_kept, 2:].max(axis=0)])
         apart, side = _gaps(corners, whole).max(axis=1), (whole[2:] - whole[:2]).max()
-    return _Found(ink, is_kept[parts.labels], left_out, is_alone)
+    return _Found(ink, is_kept[parts.labels], left_out, _doubts(parts, is_kept), is_alone)
+
+
+def _doubts(parts: Parts, is_kept: Mask) -> int:
+    """Return how many dots are right above or below the digit, and 1 more if an edge of the picture cuts it off."""
+    rows, columns = parts.labels.shape
+    left, top = parts.corners[is_kept, :2].min(axis=0).tolist()
+    right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
+    side = max(right - left, bottom - top)
+    margins = left, top, columns - right, rows - bottom
+    is_cut_off = any(
+        near == 0 and opposite > _FREE * side for near, opposite in zip(margins, margins[2:] + margins[:2], strict=True)
+    )
+    middles = parts.corners[:, 0] + parts.boxes[:, 2] / 2
+    beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
+    is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
+    is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
+    return int(np.count_nonzero(is_dot)) + is_cut_off
 
 
 def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[Mask, bool] | None:
@@ -460,7 +490,7 @@ def _main_part(found: _Found, parts: Parts) -> _Found | None:
         return None
     is_beside = _gaps(parts.corners[others], parts.corners[main]).max(axis=1) >= 0
     if is_beside.all() and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
-        return replace(found, kept=parts.labels == main, left_out=found.left_out + 1, is_main_part=True)
+        return replace(found, kept=parts.labels == main, doubts=found.doubts + 1, is_main_part=True)
     return None
 
 

@@ -90,9 +90,9 @@ class PreparedNumber:
             reading = best_reading(self.segmentation, scores.select(range(count)))
         if self.wholes:
             whole = self._as_one(scores.select(range(count, len(scores.probabilities))), count)
-            left_out = whole.normalized.left_out
+            large = whole.normalized.left_out
+            left_out = large + whole.normalized.doubts
             digit = FoundDigit(whole.row, 0, whole.digit, _box(whole.normalized, self.size), whole.other)
-            large = left_out - whole.normalized.is_main_part
             one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:

@@ -286,6 +286,40 @@ def test_fingers_at_the_edge_are_not_joined_to_the_digit(classifier: Classifier)
     assert (record["digit"], record["accept"]) == (1, True)
 
 
+def question_mark(sheet: Grey) -> None:
+    cv2.ellipse(sheet, (110, 90), (38, 38), 0, -160, 80, 60, 10)
+    cv2.line(cv2.line(sheet, (116, 128), (110, 170), 60, 10), (110, 202), (110, 202), 60, 14)
+
+
+def cut_off(sheet: Grey) -> None:
+    cv2.ellipse(sheet, (260, 120), (60, 70), 0, 0, 360, 60, 10)
+
+
+@pytest.mark.parametrize("draw", [question_mark, cut_off])
+def test_what_is_left_out_above_below_or_outside_of_the_picture_counts(
+    classifier: Classifier, draw: Callable[[Grey], None]
+) -> None:
+    sheet = np.full((260, 240), 220, np.uint8)
+    draw(sheet)
+
+    (record,) = predict(classifier, [normalize(sheet)])
+    number = read_number(classifier, Picture(encoded(sheet)))
+
+    assert (record["left_out"], record["accept"]) == (1, False)
+    assert (number["left_out"], number["accept"]) == (1, False)
+
+
+def test_a_point_behind_the_digit_and_a_digit_that_touches_an_edge_do_not_count(
+    classifier: Classifier, three: Floats
+) -> None:
+    page = written(three)
+    point = cv2.circle(page.copy(), (200, 185), 7, 60, -1)
+
+    records = predict(classifier, [normalize(each) for each in (point, page[:, 20:], page[47:])])
+
+    assert [(record["digit"], record["accept"], "left_out" in record) for record in records] == [(3, True, False)] * 3
+
+
 def faintly_shadowed(sheet: Grey) -> Grey:
     """Return a sheet with faint ink in falling light, partly under a shadow with a hard edge."""
     shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)

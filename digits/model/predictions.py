@@ -48,8 +48,17 @@ class Prediction(TypedDict, total=False):
     """(28, 28)"""
 
 
-def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
-    """Return the prediction for each of N pictures in MNIST form, without `preprocessing` and `model`."""
+def predictions(
+    classifier: Classifier,
+    scores: Scores,
+    normalized: NDArray[np.bool_] | None = None,
+    others: Iterable[int | None] = (),
+) -> list[Prediction]:
+    """Return the prediction for each of N pictures in MNIST form, without `preprocessing` and `model`.
+
+    The prediction sets are those of the default coverage, if the version has it. `normalized` and `others` are as in
+    `set_coverage`.
+    """
     probabilities, novelty = scores
     # A list, because each access to one value of an array takes a microsecond.
     digits: list[int] = probabilities.argmax(axis=1).tolist()
@@ -60,7 +69,9 @@ def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
         else {"digit": digit, "class_name": names[digit], "probability": row[digit], "probabilities": row}
         for digit, row in zip(digits, probabilities, strict=True)
     ]
-    calibrate(records, classifier, probabilities)
+    thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
+    if thresholds is not None:
+        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized, others=others)
     if novelty is not None:
         name: Literal["is_digit", "is_known"] = "is_digit" if names is None else "is_known"
         for record, score, is_known in zip(records, novelty, (novelty <= MAX_NOVELTY).tolist(), strict=True):
@@ -103,20 +114,6 @@ def set_coverage(
         record["coverage"] = coverage
         record["calibration"] = calibration
         _set_accept(record)
-
-
-def calibrate(
-    records: Sequence[Prediction],
-    classifier: Classifier,
-    probabilities: Floats,
-    normalized: NDArray[np.bool_] | None = None,
-    *,
-    others: Iterable[int | None] = (),
-) -> None:
-    """Set the prediction sets of N records at the default coverage, if the version has it, as `set_coverage`."""
-    thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
-    if thresholds is not None:
-        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized, others=others)
 
 
 def complete(
@@ -177,10 +174,8 @@ class Judged:
     @classmethod
     def of(cls, classifier: Classifier, all_scores: Scores, seen: list[Seen]) -> Self:
         scores = all_scores.select([each.row for each in seen])
-        records = predictions(classifier, scores)
         steps = [each.normalized.steps for each in seen]
-        others = [each.other for each in seen]
-        calibrate(records, classifier, scores.probabilities, are_normalized(steps), others=others)
+        records = predictions(classifier, scores, are_normalized(steps), [each.other for each in seen])
         complete(records, classifier, steps, [each.normalized.left_out + each.normalized.doubts for each in seen])
         return cls(classifier, all_scores, seen, scores, records)
 

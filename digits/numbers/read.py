@@ -17,7 +17,7 @@ from digits.features import SIDE, Grey, to_features
 from digits.model.artifact import MAX_NOVELTY
 from digits.model.choice import CLEARLY_CHEAPER, Seen, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
-from digits.model.predictions import Prediction, calibrate, predictions
+from digits.model.predictions import Prediction, predictions
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
 from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
@@ -313,9 +313,8 @@ class ReadNumber:
     def number(self, classifier: Classifier) -> Number:
         """Return the record. `classifier` is the version that computed the scores."""
         chosen, found = self.chosen, self.reading.digits
-        digits = predictions(classifier, chosen)
-        normalized = are_normalized([self.prepared.steps] * len(digits))
-        calibrate(digits, classifier, chosen.probabilities, normalized, others=[each.other for each in found])
+        normalized = are_normalized([self.prepared.steps] * len(found))
+        digits = predictions(classifier, chosen, normalized, [each.other for each in found])
         lines = [""] * (found[-1].line + 1)
         for each, digit in zip(found, digits, strict=True):
             lines[each.line] += str(digit["digit"])

@@ -227,7 +227,7 @@ class Look:
     @property
     def shows_block(self) -> bool:
         """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
-        if self.paper is None or not self.found:
+        if self.paper is None or not self.paper.is_compact or not self.found:
             return False
         block = cv2.findNonZero(self.found[0].kept.view(np.uint8))
         shorter, longer = sorted(1 + side for side in cv2.minAreaRect(block)[1])
@@ -437,6 +437,8 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
     is_cut_off = any(
         near == 0 and opposite > _FREE * side for near, opposite in zip(margins, margins[2:] + margins[:2], strict=True)
     )
+    if is_kept.all(where=parts.totals > 0):
+        return int(is_cut_off)
     middles = parts.corners[:, 0] + parts.boxes[:, 2] / 2
     beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
     is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept

@@ -35,7 +35,7 @@ with fewer pixels than _SMALL_SIDE, which may be cut to a bold digit."""
 
 _SMALL_SIDE = 96
 
-_COMPACT, _WIDE = 5.0, 0.1
+_COMPACT, _WIDE = 4.5, 0.1
 """A part is compact if its area is less than this, in squares of its greatest width, or half its width more than this,
 as a share of the longer side."""
 

@@ -78,9 +78,13 @@ class Parts:
     @cached_property
     def edges(self) -> Mask:
         """(4, 1 + parts): whether each part touches the left, top, right and bottom edge of the picture."""
-        left, top, right, bottom = self.corners.T
         rows, columns = self.labels.shape
-        return np.stack([left == 0, top == 0, right == columns, bottom == rows])
+        return np.asarray(self.corners == (0, 0, columns, rows)).T
+
+    @cached_property
+    def large(self) -> Ints:
+        """The labels of the parts that are not much smaller than the largest."""
+        return np.flatnonzero((self.sides >= self.sides[1:].max(initial=1) / 5) & (self.totals > 0))
 
     def inside(self, label: int) -> Mask:
         """Return which parts are inside of the box of another one and do not reach its sides, by label."""
@@ -117,7 +121,7 @@ def without_mark(parts: Parts) -> Mask | None:
     A mark is a frame or a circle around all other large parts, or lines below them. What is outside of a frame, such as
     its label, is gone with it.
     """
-    large = _large(parts)
+    large = parts.large
     if len(large) < 2:
         return None
     (_, top, _, bottom), (width, height) = parts.corners.T, parts.boxes[:, 2:].T
@@ -142,18 +146,13 @@ def without_line_above(parts: Parts) -> Mask | None:
 
     The bar of a 5 or of a 7 is nearer to the rest, or narrower.
     """
-    highest, *others = sorted(_large(parts).tolist(), key=lambda label: int(parts.boxes[label, 1])) or [0]
+    highest, *others = sorted(parts.large.tolist(), key=lambda label: int(parts.boxes[label, 1])) or [0]
     if not others or not _is_line(parts, highest, others):
         return None
     left, top, right, bottom = parts.corners[others].T
     start, _, stop, end = parts.corners[highest]
     is_apart = top.min() - end >= _APART * (bottom.max() - top.min())
     return _all_but(parts, [highest]) if is_apart and start <= left.min() and stop >= right.max() else None
-
-
-def _large(parts: Parts) -> Ints:
-    """Return the labels of the parts that are not much smaller than the largest."""
-    return np.flatnonzero((parts.sides >= parts.sides[1:].max(initial=1) / 5) & (parts.totals > 0))
 
 
 def _is_line(parts: Parts, label: int, others: list[int]) -> bool:

@@ -15,7 +15,6 @@ from digits.features import Grey
 STEMMED = (1, 4, 7, 9)
 """The digits with a stem at the bottom, which "long stems" has."""
 
-
 _Mark = Callable[[ImageDraw.ImageDraw, Array, int, Generator], None]
 """Draws a mark around a box (left, top, right, bottom), with a pen of this width."""
 
@@ -77,8 +76,11 @@ def _underline(pen: ImageDraw.ImageDraw, box: Array, width: int, rng: Generator)
     height = box[3] - box[1]
     y = bottom + height * rng.uniform(0.08, 0.22) + width / 2
     beyond = height * rng.uniform(0.0, 0.3, 2)
-    slope = height * rng.uniform(-0.03, 0.03)
-    pen.line([left - beyond[0], y, right + beyond[1], y + slope], fill=255, width=width)
+    pen.line([left - beyond[0], y, right + beyond[1], y + height * rng.uniform(-0.03, 0.03)], fill=255, width=width)
+
+
+def _overline(pen: ImageDraw.ImageDraw, box: Array, width: int, rng: Generator) -> None:
+    _underline(pen, box - (0, 1.3 * (box[3] - box[1]) + width) * 2, width, rng)
 
 
 def _circle(pen: ImageDraw.ImageDraw, box: Array, width: int, rng: Generator) -> None:
@@ -93,16 +95,26 @@ def _circle(pen: ImageDraw.ImageDraw, box: Array, width: int, rng: Generator) ->
 
 
 def _box(pen: ImageDraw.ImageDraw, box: Array, width: int, rng: Generator) -> None:
-    height = box[3] - box[1]
-    gaps = height * rng.uniform(0.15, 0.32, 4) * (-1, -1, 1, 1)
+    gaps = (box[3] - box[1]) * rng.uniform(0.15, 0.32, 4) * (-1, -1, 1, 1)
     pen.rectangle([*(box + gaps)], outline=255, width=width)
+
+
+def _plot(digit: Grey, rng: Generator) -> bytes:
+    """Draw white pixels on black, and a title on the white border, as plotting libraries do."""
+    side = 28 * int(rng.integers(5, 14))
+    page = Image.new("L", (side + 90, side + 90), 255)
+    page.paste(Image.fromarray(digit).resize((side, side), Image.Resampling.NEAREST), (45, 45))
+    ImageDraw.Draw(page).text((60, 20), "label: 5", fill=0, font_size=18)
+    return encoded(np.asarray(page), format="PNG")
 
 
 MARKED: dict[str, Callable[[Grey, Generator], bytes]] = {
     "thin pen": _thin,
     "long stems": _stemmed,
     "underlined": lambda digit, rng: _with_mark(digit, rng, _underline),
+    "overlined": lambda digit, rng: _with_mark(digit, rng, _overline),
     "circled": lambda digit, rng: _with_mark(digit, rng, _circle),
     "boxed": lambda digit, rng: _with_mark(digit, rng, _box),
+    "plot": _plot,
 }
 """By name, in the order of the table."""

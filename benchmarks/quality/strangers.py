@@ -12,6 +12,7 @@ _FORMS: dict[str, tuple[float, float, list[str]]] = {
     "=": (0.5, 0.5, SIGNS["equals"]),
     "/": (1.2, 0.5, ["5,0 0,10", "4,0 0,10", "6,0 0,10"]),
     "-": (0.45, 0.5, ["0,5 10,5", "~0,5 5,4 10,5"]),
+    ")": (1.25, 0.5, ["~0,0 3,3 3,7 0,10"]),
     ",": (0.2, 1.05, ["~3,0 3,4 0,10", "4,0 0,10"]),
     ".": (0.08, 0.95, ["~5,5 5,6"]),
     ":": (0.55, 0.55, ["~5,0 5,1; ~5,9 5,10"]),
@@ -23,7 +24,7 @@ _FORMS: dict[str, tuple[float, float, list[str]]] = {
 }
 """Sign to the longer side and the middle of its height, both in heights of a digit, and the forms of its strokes."""
 
-STRANGERS = ("dd%", "dd+dd=", "Add", "d kg", "$dd", "dd €", "dd/dd/dd")
+STRANGERS = ("dd%", "dd+dd=", "Add", "d kg", "$dd", "dd €", "dd/dd/dd", "dd)", "-dd")
 """What is written, where d is any digit: numbers with a sign that must not become a digit of an accepted number."""
 
 PUNCTUATED = ("ddd-dddd", "d,ddd", "dd.d", "dd:dd", "dd ddd")

@@ -7,25 +7,28 @@ If the number is doubtful, it is `compared_with` what `look_again` prepares.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 
 from digits.errors import NoInk, TooManyDigits
-from digits.features import SIDE, Grey, to_features
+from digits.features import Grey, to_features
 from digits.model.artifact import MAX_NOVELTY
-from digits.model.choice import CLEARLY_CHEAPER, Seen, best_choices, better
+from digits.model.choice import CLEARLY_CHEAPER, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, predictions
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
 from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
-from digits.numbers.segment import Box, Segmentation, segment, surround
-from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
+from digits.numbers.segment import Box, Segmentation, segment
+from digits.numbers.sheet import SHEET_SIDE, find_sheet
 from digits.numbers.strangers import commas, strangers
 from digits.numbers.work import Work
 from digits.picture import Picture
+from digits.pictures.decode import REDUCED_SIDE
 
 _CHEAPER = 0.5
 """By how much one digit must cost less than several, so that a picture is read as one."""
@@ -58,15 +61,11 @@ class PreparedNumber:
     has_other_look: bool
     """Whether `look_again` can see the picture in another way."""
 
-    pixels: Grey = field(init=False)
-    """uint8 (N, 28, 28), all candidates in MNIST form. N is at least 1."""
-
-    def __post_init__(self) -> None:
-        """Collect the candidates."""
-        ways = [way.pixels for whole in self.wholes for way in whole.choices]
-        several = [] if self.segmentation is None else [self.segmentation.pixels]
-        pixels = np.concatenate([*several, np.array(ways, dtype=np.uint8).reshape(-1, SIDE, SIDE)])
-        object.__setattr__(self, "pixels", pixels)
+    @property
+    def pixels(self) -> Grey:
+        """uint8 (N, 28, 28), all candidates in MNIST form. N is at least 1."""
+        ways = [way.pixels[None] for whole in self.wholes for way in whole.choices]
+        return np.concatenate([*([] if self.segmentation is None else [self.segmentation.pixels]), *ways])
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -89,17 +88,19 @@ class PreparedNumber:
             count = len(self.segmentation.pixels)
             reading = best_reading(self.segmentation, scores.select(range(count)))
         if self.wholes:
-            whole = self._as_one(scores.select(range(count, len(scores.probabilities))), count)
+            as_one = scores.select(range(count, len(scores.probabilities)))
+            whole = reduce(better, best_choices(self.wholes, as_one, has_digits=True, first_row=count))
             large = whole.normalized.left_out
             left_out = large + whole.normalized.doubts
-            digit = FoundDigit(whole.row, 0, whole.digit, _box(whole.normalized, self.size), whole.other)
+            box = Box.around([np.multiply(whole.normalized.part, self.size * 2)])
+            digit = FoundDigit(whole.row, 0, whole.digit, box, whole.other)
             one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:
                 return one
             if 0 < reading.digits[-1].line == len(reading.digits) - 1:
                 reading = replace(reading, cost=reading.cost + _STACKED)
-            together = surround([found.box for found in reading.digits])
+            together = Box.around([found.box.corners for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
                 if one.cost + _CHEAPER < reading.cost:
                     return one
@@ -112,11 +113,6 @@ class PreparedNumber:
         odd = strangers(kept, self.pixels[[found.candidate for found in kept]])
         digits = [replace(found, is_stranger=each) for found, each in zip(kept, odd, strict=True)]
         return replace(reading, digits=digits)
-
-    def _as_one(self, scores: Scores, first_row: int) -> Seen:
-        """Return the best way to see the picture as one digit."""
-        first, *others = best_choices(self.wholes, scores, has_digits=True, first_row=first_row)
-        return better(first, *others) if others else first
 
 
 def prepare(picture: Picture, work: Work | None = None) -> PreparedNumber:
@@ -190,23 +186,24 @@ def _in_place_of(found: FoundDigit, others: Sequence[FoundDigit]) -> list[FoundD
 
 def _share(box: Box, other: Box) -> float:
     """Return how much of the smaller box is inside of the other one."""
-    across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
-    down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
-    smaller = min(box.width * box.height, other.width * other.height)
-    return max(0, across) * max(0, down) / smaller
+    left, top, right, bottom = np.transpose([box.corners, other.corners])
+    within = max(0, right.min() - left.max()) * max(0, bottom.min() - top.max())
+    return float(within / min(box.width * box.height, other.width * other.height))
 
 
 def _segmented(picture: Picture, work: Work, *, again: bool = False) -> PreparedNumber | None:
     """Propose candidates for several digits. None if no ink is found. Raises TooManyDigits."""
-    width, height = picture.upright_size
-    grey = picture.grey(min_jpeg_side=SHEET_SIDE)
-    sheet = _find_sheet(grey, work, again=again)
-    if picture.is_large_jpeg and max(grey.shape) < max(width, height) and not (sheet and sheet.is_legible):
-        grey = picture.grey()
-        sheet = _find_sheet(grey, work, again=again)
+    size = picture.upright_size
+    sheet = None
+    for side in (SHEET_SIDE, REDUCED_SIDE)[: 1 + picture.is_large_jpeg]:
+        grey = picture.grey(min_jpeg_side=side)
+        with suppress(NoInk):
+            sheet = find_sheet(grey, work, again=again)
+        if max(grey.shape) == max(size) or (sheet and sheet.is_legible):
+            break
     if sheet is None:
         return None
-    return PreparedNumber((width, height), segment(sheet, width, height, work), [], sheet.ink, sheet.has_other_look)
+    return PreparedNumber(size, segment(sheet, *size, work), [], sheet.ink, sheet.has_other_look)
 
 
 def _share_of_digits(reading: Reading, scores: Scores) -> float:
@@ -215,20 +212,6 @@ def _share_of_digits(reading: Reading, scores: Scores) -> float:
         return float(bool(reading.digits))
     familiar = scores.novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY
     return float(familiar.mean())
-
-
-def _find_sheet(grey: Grey, work: Work, *, again: bool) -> Sheet | None:
-    try:
-        return find_sheet(grey, work, again=again)
-    except NoInk:
-        return None
-
-
-def _box(normalized: Normalized, size: tuple[int, int]) -> Box:
-    """Return the box of a digit in pixels of a picture of this width and height."""
-    left, top, right, bottom = normalized.part
-    x, y = int(left * size[0]), int(top * size[1])
-    return Box(x, y, max(1, round(right * size[0]) - x), max(1, round(bottom * size[1]) - y))
 
 
 class Number(TypedDict):

@@ -8,12 +8,13 @@ judged them all in one batch.
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, Grey
-from digits.normalization.page import moved
 from digits.normalization.parts import Ints, Labels, extent
 from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
@@ -62,12 +63,17 @@ class Box:
     width: int
     height: int
 
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.x, self.y, self.x + self.width, self.y + self.height
 
-def surround(boxes: list[Box]) -> Box:
-    """Return the smallest box around at least one box."""
-    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
-    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
-    return Box(left, top, right - left, bottom - top)
+    @classmethod
+    def around(cls, corners: ArrayLike) -> Self:
+        """Return the box of whole pixels around at least one other, (N, 4): the `corners` of each."""
+        left, top, right, bottom = np.transpose(corners)
+        x, y = int(left.min() + 1e-3), int(top.min() + 1e-3)  # 46 may be 45.999...
+        return cls(x, y, max(1, round(float(right.max())) - x), max(1, round(float(bottom.max())) - y))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +94,13 @@ class Line:
 
     sizes: list[float]
     """The longer side of each piece, or the height of a dash, in heights of a digit."""
-    corners: Ints
+    corners: NDArray[np.float64]
     """(pieces, 4): left, top, right and bottom of each piece in pixels of the picture."""
     candidates: list[Candidate]
 
     def box(self, candidate: Candidate) -> Box:
         """Return the box around a candidate."""
-        corners = self.corners[candidate.first : candidate.last + 1]
-        left, top = corners[:, :2].min(axis=0).tolist()
-        right, bottom = corners[:, 2:].max(axis=0).tolist()
-        return Box(left, top, max(1, right - left), max(1, bottom - top))
+        return Box.around(self.corners[candidate.first : candidate.last + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,8 @@ def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
         for line in _lines(sheet.boxes)
     ]
     labels = _label(sheet, written)
-    corners = _corners(sheet, written, labels, (width, height))
+    shares = extents(labels, int(labels.max()) + 1, sheet.to_picture)[1:].clip(0, 1)
+    corners = shares * [width, height, width, height]
     lines: list[Line] = []
     unions: list[tuple[int, ...]] = []
     start = 1
@@ -273,18 +277,3 @@ def _is_mark_beside(mark: Piece, rest: list[Piece], height: float) -> bool:
     is_comma = before < after and mark.bottom > bottom and mark.top > bottom - _BELOW * height
     is_beside = max(before, after) > _BESIDE * height and not mark.is_dash(height)
     return (is_comma or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height
-
-
-def _corners(sheet: Sheet, lines: list[list[Piece]], labels: Labels, size: tuple[int, int]) -> Ints:
-    """Return left, top, right and bottom of each piece, (pieces, 4), in pixels of a picture of this size."""
-    if sheet.to_unturned is None:
-        corners = np.array([(each.left, each.top, each.right, each.bottom) for line in lines for each in line])
-    else:
-        corners = extents(labels, sum(map(len, lines)) + 1, sheet.to_unturned)[1:]
-    corners = corners * sheet.factor + np.array(sheet.origin * 2)
-    if sheet.page is not None:
-        corners = moved(corners, sheet.page)
-    corners = corners * np.array(size * 2) / (sheet.picture_shape[::-1] * 2)
-    starts, stops = corners[:, :2], corners[:, 2:]
-    starts, stops = np.clip(np.floor(starts), 0, np.array(size) - 1), np.clip(np.rint(stops), 0, size)
-    return np.hstack([starts, stops]).astype(np.int64)

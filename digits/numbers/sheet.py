@@ -64,12 +64,8 @@ _MOST_DEGREES = 15
 class Sheet:
     """The connected parts of a picture, with its lines of digits level."""
 
-    picture_shape: tuple[int, ...]
-    """Height and width of the picture in pixels, including what is around a page."""
-    factor: int
-    """Pixels of the page per pixel of the sheet."""
-    origin: tuple[int, int]
-    """Left and top of the sheet in pixels of the page."""
+    to_picture: NDArray[np.float64]
+    """(3, 3): maps x, y and 1 of the middle of a pixel to shares of the picture's width and height."""
     distance: Floats
     """(height, width): how deep each pixel is inside of a stroke, in pixels. It is negative outside of strokes."""
     labels: Labels
@@ -82,11 +78,6 @@ class Sheet:
     """Width of a stroke in pixels."""
     ink: Grey | None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
-    to_unturned: NDArray[np.float64] | None = None
-    """(2, 3): maps x, y and 1 to pixels of the sheet before it was turned. None if it was not."""
-    page: NDArray[np.float64] | None = None
-    """(3, 3): maps x, y and 1 from the pixels of the page to those of the picture that it was cut out of. None if the
-    page is the whole picture."""
     has_other_look: bool = False
     """Whether `find_sheet` can look at the picture again in another way."""
 
@@ -121,7 +112,9 @@ def find_sheet(picture: Grey, work: Work, *, again: bool = False) -> Sheet:
             flat, matrix = page.from_above(picture)
             flat_view = _view(flat)
             sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view), work)
-            return replace(sheet, page=matrix, picture_shape=picture.shape, has_other_look=True)
+            scaled = np.diag([*flat.shape[::-1], 1.0])
+            to_picture = np.diag([*(1 / np.array(picture.shape[::-1])), 1.0]) @ matrix @ scaled @ sheet.to_picture
+            return replace(sheet, to_picture=to_picture, has_other_look=True)
         again = again and page is None
     evened = None if paper else _evened_paper(view)
     if again and paper is not None:
@@ -179,9 +172,10 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
             ink = ink * cv2.resize(near, ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
         marks, origin = _find_marks(ink, finer), (left * factor, top * factor)
     stroke, distance = _strokes(ink, marks.inside)
-    return _levelled(
-        Sheet(picture.shape, marks.factor, origin, distance, marks.labels, marks.numbers, marks.boxes, stroke, seen)
-    )
+    size, factor = np.array(picture.shape[::-1]), marks.factor
+    scaled = np.column_stack([np.eye(2) * factor, np.array(origin) + factor / 2]) / size[:, None]
+    to_picture = np.vstack([scaled, (0, 0, 1)])
+    return _levelled(Sheet(to_picture, distance, marks.labels, marks.numbers, marks.boxes, stroke, seen))
 
 
 def _first_marks(picture: Grey, work: Work) -> "_Marks":
@@ -218,22 +212,20 @@ def typical_height(heights: Ints) -> float:
     return float(ordered[np.searchsorted(weights, weights[-1] / 2)])
 
 
-def extents(labels: Labels, count: int, to_unturned: NDArray[np.float64] | None = None) -> Ints:
-    """Return left, top, right and bottom of each label, (count, 4), in the pixels that `to_unturned` maps to.
+def extents(labels: Labels, count: int, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return left, top, right and bottom of each label, (count, 4), in the units that a matrix maps its pixels to.
 
-    A label without pixels has a right of 0.
+    The matrix is (3, 3), for the middles of the pixels. A label without pixels has a right of 0.
     """
     rows, columns = np.nonzero(labels)
     owner = labels[rows, columns]
-    if to_unturned is not None:
-        x, y = to_unturned[:, :2] @ np.stack([columns, rows]) + to_unturned[:, 2:]
-        columns, rows = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
-    found = np.zeros((count, 4), dtype=np.int64)
-    found[:, :2] = np.iinfo(np.int64).max
-    np.minimum.at(found[:, 0], owner, columns)
-    np.minimum.at(found[:, 1], owner, rows)
-    np.maximum.at(found[:, 2], owner, columns + 1)
-    np.maximum.at(found[:, 3], owner, rows + 1)
+    places = matrix @ np.stack([columns, rows, np.ones_like(rows)])
+    found = np.zeros((count, 4))
+    found[:, :2] = np.inf
+    for axis, half in enumerate(np.hypot(matrix[:2, 0], matrix[:2, 1]) / 2):
+        middles = places[axis] / places[2]
+        np.minimum.at(found[:, axis], owner, middles - half)
+        np.maximum.at(found[:, axis + 2], owner, middles + half)
     return found
 
 
@@ -306,13 +298,13 @@ def _levelled(sheet: Sheet) -> Sheet:
     outside = float(sheet.distance.min())
     distance = cv2.warpAffine(sheet.distance, matrix, size, flags=cv2.INTER_LINEAR, borderValue=outside)
     labels = cv2.warpAffine(sheet.labels.astype(np.float32), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
-    corners = extents(labels, int(sheet.labels.max()) + 1)[sheet.numbers]
+    corners = extents(labels, int(sheet.labels.max()) + 1, np.eye(3))[sheet.numbers] + 0.5
     present = corners[:, 2] > 0
-    corners = corners[present]
+    corners = corners[present].astype(np.int64)
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    to_unturned = cv2.invertAffineTransform(matrix)
+    to_picture = sheet.to_picture @ np.vstack([cv2.invertAffineTransform(matrix), (0, 0, 1)])
     return replace(
-        sheet, distance=distance, labels=labels, numbers=sheet.numbers[present], boxes=boxes, to_unturned=to_unturned
+        sheet, distance=distance, labels=labels, numbers=sheet.numbers[present], boxes=boxes, to_picture=to_picture
     )
 
 

@@ -83,8 +83,7 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
     parts_bands: list[Floats] = []
     seams = 0
     for part, (left, top, width, height) in enumerate(sheet.boxes.tolist()):
-        is_bar = height < 2 * sheet.stroke
-        if is_bar or width < _NARROWEST * height or height < 0.5 * sheet.digit_height:
+        if width < _NARROWEST * height or height < 0.5 * sheet.digit_height:
             continue
         scaled_width = max(4, round(width * _ROWS / height))
         centres = np.arange(5, scaled_width - 5, _APART)
@@ -95,7 +94,7 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
         seams += len(centres)
         mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
         parts_bands.append(_bands(mask, scaled_width, centres))
-        stroke = max(1.5, sheet.stroke * _ROWS / height)
+        stroke = sheet.stroke * _ROWS / height
         parts.append(_Scaled(part, height, width / scaled_width, scaled_width, stroke, centres))
     if not parts:
         return {}

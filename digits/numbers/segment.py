@@ -29,7 +29,7 @@ _MASK_PASSES, _DRAWING_PASSES = 32, 4
 """Steps for each pixel of a part's box, so that masks take at most 30 MB, and of the box of a candidate."""
 
 _MOST_PIECES = 8
-"""Maximum number of pieces of one candidate, unless it is a whole part."""
+"""Maximum number of pieces of one candidate."""
 
 _WIDEST = 1.5
 """A union of pieces that is wider than this, in heights of a digit, is not one digit."""
@@ -46,8 +46,8 @@ _CUT, _JOIN, _SIZE, _BREADTH = 0.2, 0.35, 0.2, 1.0
 strokes that its cuts cross, how often it joins different parts, the squared logarithm of its height in heights of a
 digit of its line, and by how much its width exceeds 1.1 of its height, as a share of its height."""
 
-_MARK, _WHOLE = 0.5, 0.7
-"""A mark that is smaller than the first, in heights of a digit, is no part of a higher digit than the second."""
+_MARK = 0.5
+"""A mark that is smaller than this, in heights of a digit, is no part of the digit that it is beside."""
 
 _BELOW, _BESIDE = 0.25, 0.1
 """It is beside the digit if it begins at most the first above its end, and ends below it, as a comma does, or if it is
@@ -148,8 +148,8 @@ def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
         )
         candidates = []
         for first in range(len(pieces)):
-            lasts = _last_pieces(pieces, first)
-            work.spend(len(lasts) * UNION + (lasts[-1] - first) * UNION // 10)
+            lasts = range(first, min(len(pieces), first + _MOST_PIECES))
+            work.spend(len(lasts) * UNION)
             for last in lasts:
                 own = slice(first, last + 1)
                 around = min(lefts[own]), min(tops[own]), max(rights[own]), max(bottoms[own])
@@ -221,15 +221,6 @@ def _label(sheet: Sheet, lines: list[list[Piece]]) -> Labels:
     return labels
 
 
-def _last_pieces(pieces: list[Piece], first: int) -> list[int]:
-    """Return which pieces may be the last of a candidate that begins with `first`."""
-    stop = min(len(pieces), first + _MOST_PIECES)
-    end = first
-    while end + 1 < len(pieces) and pieces[end + 1].part == pieces[first].part:
-        end += 1
-    return [*range(first, stop), *([end] if end >= stop else [])]
-
-
 def _candidate(
     pieces: list[Piece], first: int, last: int, height: float, around: tuple[int, int, int, int]
 ) -> Candidate | None:
@@ -247,7 +238,7 @@ def _candidate(
     width, high = right - left, bottom - top
     if last > first and width > _WIDEST * max(high, height):
         return None
-    if all(piece.is_wall or piece.is_dash(height) for piece in union):
+    if all(piece.is_wall for piece in union):
         return None
     left_cut = union[0].strokes
     right_cut = pieces[last + 1].strokes if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part else 0.0
@@ -272,8 +263,8 @@ def _candidate(
 
 def _is_mark_beside(mark: Piece, rest: list[Piece], height: float) -> bool:
     """Return whether the first or the last piece of a union is no part of the digit that the rest of it is."""
-    top, bottom = min(piece.top for piece in rest), max(piece.bottom for piece in rest)
+    bottom = max(piece.bottom for piece in rest)
     before, after = min(piece.left for piece in rest) - mark.right, mark.left - max(piece.right for piece in rest)
     is_comma = before < after and mark.bottom > bottom and mark.top > bottom - _BELOW * height
     is_beside = max(before, after) > _BESIDE * height and not mark.is_dash(height)
-    return (is_comma or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height
+    return (is_comma or is_beside) and mark.side < _MARK * height

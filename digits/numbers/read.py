@@ -31,16 +31,13 @@ from digits.picture import Picture
 from digits.pictures.decode import REDUCED_SIDE
 
 _CHEAPER = 0.5
-"""By how much one digit must cost less than several, so that a picture is read as one."""
+"""By how much one digit must cost less than several beside each other, so that a picture is read as one."""
 
 _MAX_NOVELTY = 0.8
 """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
 
 _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 """More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
-
-_STACKED = 0.6
-"""Several digits cost so much more if each is in a line of its own. The pieces of a broken 9 look like this."""
 
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
@@ -98,11 +95,10 @@ class PreparedNumber:
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:
                 return one
-            if 0 < reading.digits[-1].line == len(reading.digits) - 1:
-                reading = replace(reading, cost=reading.cost + _STACKED)
             together = Box.around([found.box.corners for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
-                if one.cost + _CHEAPER < reading.cost:
+                is_stacked = reading.digits[-1].line == len(reading.digits) - 1  # as the pieces of a broken 9
+                if one.cost + (0 if is_stacked else _CHEAPER) < reading.cost:
                     return one
                 if one.cost < reading.cost + CLEARLY_CHEAPER:
                     return settled(one, reading, has_all=True)[0]

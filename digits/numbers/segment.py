@@ -156,16 +156,14 @@ def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
                 candidate = _candidate(pieces, first, last, typical, around)
                 if candidate is None:
                     continue
-                # If the digit before has the wall too, this one follows behind the wall.
-                for begin in (first, first + 1) if pieces[first].is_wall else (first,):
-                    if len(unions) == MAX_CANDIDATES:
-                        raise TooManyDigits(
-                            f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
-                        )
-                    left, top, right, bottom = around
-                    work.spend(CANDIDATE + _DRAWING_PASSES * (right - left) * (bottom - top), FEATURES)
-                    candidates.append(replace(candidate, first=begin))
-                    unions.append((start + first, start + last, *around))
+                if len(unions) == MAX_CANDIDATES:
+                    raise TooManyDigits(
+                        f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
+                    )
+                left, top, right, bottom = around
+                work.spend(CANDIDATE + _DRAWING_PASSES * (right - left) * (bottom - top), FEATURES)
+                candidates.append(candidate)
+                unions.append((start + first, start + last, *around))
         stop = start + len(pieces)
         lines.append(Line([piece.size(typical) for piece in pieces], corners[start - 1 : stop - 1], candidates))
         start = stop
@@ -237,8 +235,6 @@ def _candidate(
     left, top, right, bottom = around
     width, high = right - left, bottom - top
     if last > first and width > _WIDEST * max(high, height):
-        return None
-    if all(piece.is_wall for piece in union):
         return None
     left_cut = union[0].strokes
     right_cut = pieces[last + 1].strokes if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part else 0.0

@@ -106,8 +106,7 @@ class PreparedNumber:
             raise NoInk("no digit found: the picture has only marks that are no digits")
         are_commas = commas(reading.digits)
         kept = [found for found, is_comma in zip(reading.digits, are_commas, strict=True) if not is_comma]
-        odd = strangers(kept, self.pixels[[found.candidate for found in kept]])
-        digits = [replace(found, is_stranger=each) for found, each in zip(kept, odd, strict=True)]
+        digits = [replace(found, is_stranger=odd) for found, odd in zip(kept, strangers(kept), strict=True)]
         return replace(reading, digits=digits)
 
 

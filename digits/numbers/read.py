@@ -189,9 +189,8 @@ def _share(box: Box, other: Box) -> float:
 def _segmented(picture: Picture, work: Work, *, again: bool = False) -> PreparedNumber | None:
     """Propose candidates for several digits. None if no ink is found. Raises TooManyDigits."""
     size = picture.upright_size
-    sheet = None
     for side in (SHEET_SIDE, REDUCED_SIDE)[: 1 + picture.is_large_jpeg]:
-        grey = picture.grey(min_jpeg_side=side)
+        grey, sheet = picture.grey(min_jpeg_side=side), None
         with suppress(NoInk):
             sheet = find_sheet(grey, work, again=again)
         if max(grey.shape) == max(size) or (sheet and sheet.is_legible):

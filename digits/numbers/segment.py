@@ -46,8 +46,8 @@ _CUT, _JOIN, _SIZE, _BREADTH = 0.2, 0.35, 0.2, 1.0
 strokes that its cuts cross, how often it joins different parts, the squared logarithm of its height in heights of a
 digit of its line, and by how much its width exceeds 1.1 of its height, as a share of its height."""
 
-_MARK = 0.5
-"""A mark that is smaller than this, in heights of a digit, is no part of the digit that it is beside."""
+_MARK, _WHOLE = 0.5, 0.7
+"""A mark that is smaller than the first, in heights of a digit, is no part of a higher digit than the second."""
 
 _BELOW, _BESIDE = 0.25, 0.1
 """It is beside the digit if it begins at most the first above its end, and ends below it, as a comma does, or if it is
@@ -259,8 +259,8 @@ def _candidate(
 
 def _is_mark_beside(mark: Piece, rest: list[Piece], height: float) -> bool:
     """Return whether the first or the last piece of a union is no part of the digit that the rest of it is."""
-    bottom = max(piece.bottom for piece in rest)
+    top, bottom = min(piece.top for piece in rest), max(piece.bottom for piece in rest)
     before, after = min(piece.left for piece in rest) - mark.right, mark.left - max(piece.right for piece in rest)
     is_comma = before < after and mark.bottom > bottom and mark.top > bottom - _BELOW * height
     is_beside = max(before, after) > _BESIDE * height and not mark.is_dash(height)
-    return (is_comma or is_beside) and mark.side < _MARK * height
+    return (is_comma or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height

@@ -47,9 +47,6 @@ _TALL = 60
 _MAX_PIXELS = 1_000_000
 """Maximum number of pixels in which digits are looked for."""
 
-_MAX_PIXELS_SMALL = 3_000_000
-"""The same where the network would see digits that are lower than _SURE."""
-
 _SURE_IN_MAP = 20
 """The same as _SURE for the network, which misses more digits in few pixels."""
 
@@ -149,14 +146,11 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
     factor, ink = marks.factor, marks.ink
     seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = marks.digit_height, (0, 0)
-    around = int(height) if paper is not None or height >= _SURE else max(ink.shape)
-    left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - around, 0).tolist()
-    right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + around).tolist()
+    left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
+    right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
     nearest = int(factor * height / _LEGIBLE + (0 if paper else 0.5))
     finer = max(1, nearest, math.ceil(math.sqrt(region.size / _MAX_PIXELS)))
-    if paper is None and factor * height < _SURE * finer:
-        finer = max(1, int(factor * height / _SURE), math.ceil(math.sqrt(region.size / _MAX_PIXELS_SMALL)))
     if finer < factor or (height > _TALL and finer > factor):
         coarse, closer = ink[top:bottom, left:right], downscale(region, finer)
         if paper is None:  # each of the two maps may miss a stroke that the other has
@@ -255,7 +249,7 @@ def _find_marks(ink: Floats, factor: int) -> _Marks:
     if unmarked is None and (framed := inside_frame(parts)) is not None:
         parts = find_parts(ink * framed)
     heights, widths = parts.boxes[:, 3], parts.boxes[:, 2]
-    kept = (parts.sides >= 4) & (parts.totals >= 4)
+    kept = parts.totals >= 4
     if unmarked is not None:
         kept &= unmarked
     is_margin = parts.edges[[1, 3]].any(axis=0) & (heights >= _MARGIN_LINE * widths)

@@ -82,30 +82,13 @@ def _tiles(distance: Floats, pieces: NDArray[np.uint16], unions: Ints, strokes: 
     shifts = (_TILE - 1) / 2 - (middles - starts[:, ::-1]) * scales[:, None]
     tiles = np.empty((len(unions), _TILE, _TILE), dtype=np.float32)
     matrix = np.zeros((2, 3))
-    rows = zip(
-        unions[:, :2].tolist(),
-        starts.tolist(),
-        stops.tolist(),
-        scales.tolist(),
-        shifts.tolist(),
-        outside.tolist(),
-        tiles,
-        strict=True,
-    )
-    for (low, high), (y, x), (y_stop, x_stop), scale, shift, paper, tile in rows:
+    columns = (each.tolist() for each in (unions[:, :2], starts, stops, scales, shifts, outside))
+    for (low, high), (y, x), (y_stop, x_stop), scale, shift, paper, tile in zip(*columns, tiles, strict=True):
         window = slice(y, y_stop), slice(x, x_stop)
         own = np.where(cv2.inRange(pieces[window], low, high), distance[window], np.float32(paper))
         matrix[0, 0] = matrix[1, 1] = scale
         matrix[:, 2] = shift
-        cv2.warpAffine(
-            own,
-            matrix,
-            (_TILE, _TILE),
-            dst=tile,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=paper,
-        )
+        cv2.warpAffine(own, matrix, (_TILE, _TILE), tile, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT, paper)
     tiles *= scales.astype(np.float32)[:, None, None]
     tiles += (growth + 0.5).astype(np.float32)[:, None, None]
     return np.clip(tiles, 0, 1, out=tiles)

@@ -82,7 +82,7 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
     parts: list[_Scaled] = []
     parts_bands: list[Floats] = []
     seams = 0
-    for part, (left, top, width, height) in enumerate(sheet.boxes.tolist()):
+    for part, (_, _, width, height) in enumerate(sheet.boxes.tolist()):
         if width < _NARROWEST * height or height < 0.5 * sheet.digit_height:
             continue
         scaled_width = max(4, round(width * _ROWS / height))
@@ -92,8 +92,7 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
         steps = SEAM + PIECE // 2 + _PASSES * width * height
         work.spend(len(centres) * steps, len(centres) * _ROWS * (2 * _REACH + 1))
         seams += len(centres)
-        mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
-        parts_bands.append(_bands(mask, scaled_width, centres))
+        parts_bands.append(_bands(sheet.mask(part), scaled_width, centres))
         stroke = sheet.stroke * _ROWS / height
         parts.append(_Scaled(part, height, width / scaled_width, scaled_width, stroke, centres))
     if not parts:

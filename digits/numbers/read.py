@@ -159,7 +159,8 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
         second: after another look.
         has_all: whether the second one has chosen among what the first one saw too.
     """
-    is_second = has_all or second.cost_per_digit < first.cost_per_digit
+    # Different looks may see different numbers of digits.
+    is_second = has_all or second.cost / len(second.digits) < first.cost / len(first.digits)
     best, rival = (second, first) if is_second else (first, second)
     digits = [_beside(found, rival.digits) for found in best.digits]
     missed = sum(not _in_place_of(each, digits) for each in rival.digits)

@@ -57,11 +57,6 @@ class Reading:
     cost: float
     """Of the path that was chosen."""
 
-    @property
-    def cost_per_digit(self) -> float:
-        """By which readings of different looks are compared, which may see different numbers of digits."""
-        return self.cost / max(1, len(self.digits))
-
 
 @dataclass(slots=True)
 class _LineReading:

@@ -182,8 +182,9 @@ def _lines(boxes: Ints) -> list[list[int]]:
     for part in np.argsort(-boxes[:, 3]).tolist():  # the tallest parts make the lines
         top, bottom = int(tops[part]), int(bottoms[part])
         inside = [min(bottom, high) - max(top, low) for low, high in bands]  # below 0 is the distance
-        best = int(np.argmax(inside)) if inside else -1
-        if best >= 0 and inside[best] > _least_inside(bottom - top, bands[best]):
+        best = int(np.argmax(inside or [0]))
+        height, line_height = bottom - top, bands[best][1] - bands[best][0] if bands else 0
+        if inside and inside[best] > (-_LOW * line_height if height < _LOW * line_height else 0.5 * height):
             members[best].append(part)
         else:
             bands.append((top, bottom))
@@ -192,16 +193,10 @@ def _lines(boxes: Ints) -> list[list[int]]:
     return [members[line] for line in order]
 
 
-def _least_inside(height: int, band: tuple[int, int]) -> float:
-    """Return how much of a part of this height must be inside of a line. Below 0 is the distance that it may have."""
-    line_height = band[1] - band[0]
-    return -_LOW * line_height if height < _LOW * line_height else 0.5 * height
-
-
 def _pieces(sheet: Sheet, part: int, cuts: Cuts | None, work: Work) -> list[Piece]:
     """Return the pieces of a part, from left to right."""
-    left, top, width, height = sheet.boxes[part].tolist()
-    mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
+    left, top = sheet.boxes[part, :2].tolist()
+    mask = sheet.mask(part)
     if cuts is None:
         return [Piece(mask, left, 0.0, top=top, part=part)]
     pieces = []

@@ -16,7 +16,7 @@ from digits.normalization import ink_map
 from digits.normalization.light import even_light, without_shadows
 from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper
-from digits.normalization.parts import Ints, Labels, find_parts, inside_frame, without_mark
+from digits.normalization.parts import Ints, Labels, Mask, find_parts, inside_frame, without_mark
 from digits.numbers.work import NETWORK, Work
 from digits.pictures.downscale import downscale, downscale_factor
 
@@ -82,6 +82,11 @@ class Sheet:
     def digit_height(self) -> float:
         """The height of a typical digit in pixels."""
         return typical_height(self.boxes[:, 3])
+
+    def mask(self, part: int) -> Mask:
+        """Return which pixels of the box of a part are its own."""
+        left, top, width, height = self.boxes[part].tolist()
+        return np.asarray(self.labels[top : top + height, left : left + width] == self.numbers[part])
 
     @property
     def is_legible(self) -> bool:

@@ -58,16 +58,9 @@ def _grown(pieces: Labels) -> NDArray[np.uint16]:
 
 
 def _tiles(distance: Floats, pieces: NDArray[np.uint16], unions: Ints, strokes: Floats) -> Floats:
-    """Draw each union with strokes as wide as MNIST's, in the middle of a tile.
+    """Draw each union with strokes as wide as MNIST's, in the middle of a tile, float32 (N, tile, tile) in [0, 1].
 
-    Args:
-        distance: as for `redraw_all`.
-        pieces: with the paper near them.
-        unions: as for `redraw_all`.
-        strokes: (N,): the width of each union's strokes, in pixels of the sheet.
-
-    Returns:
-        float32 (N, tile, tile) in [0, 1]
+    `strokes` is the width of each union's strokes, (N,), in pixels of the sheet. The others are as for `redraw_all`.
     """
     left, top, right, bottom = unions[:, 2:].T
     scales = BOX * _SCALE / np.maximum(right - left, bottom - top)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from digits.features import Floats
-from digits.normalization.parts import Ints, Mask
+from digits.normalization.parts import Ints
 from digits.numbers.sheet import Sheet
 from digits.numbers.work import PIECE, SEAM, Work
 
@@ -80,7 +80,7 @@ class _Scaled:
 def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
     """Return the cuts of each part that may have several digits, by the part's index. Raises TooManyDigits."""
     parts: list[_Scaled] = []
-    parts_bands: list[Floats] = []
+    parts_bands: list[Floats] = []  # each (rows, centres, columns): the ink around each centre
     seams = 0
     for part, (_, _, width, height) in enumerate(sheet.boxes.tolist()):
         if width < _NARROWEST * height or height < 0.5 * sheet.digit_height:
@@ -92,7 +92,9 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
         steps = SEAM + PIECE // 2 + _PASSES * width * height
         work.spend(len(centres) * steps, len(centres) * _ROWS * (2 * _REACH + 1))
         seams += len(centres)
-        parts_bands.append(_bands(sheet.mask(part), scaled_width, centres))
+        ink = cv2.resize(sheet.mask(part).astype(np.float32), (scaled_width, _ROWS), interpolation=cv2.INTER_AREA)
+        padded = cv2.copyMakeBorder(ink, 0, 0, _REACH, _REACH, cv2.BORDER_CONSTANT)
+        parts_bands.append(padded[:, centres[:, None] + np.arange(2 * _REACH + 1)])
         stroke = sheet.stroke * _ROWS / height
         parts.append(_Scaled(part, height, width / scaled_width, scaled_width, stroke, centres))
     if not parts:
@@ -100,20 +102,12 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
     bands = np.concatenate(parts_bands, axis=1)
     parts_bands.clear()
     columns, costs = _cheapest_seams(bands)
-    ink = np.take_along_axis(bands, columns[:, :, None], axis=2)[:, :, 0].sum(axis=0)
+    crossed = np.take_along_axis(bands, columns[:, :, None], axis=2)[:, :, 0].sum(axis=0)
     ends = np.cumsum([len(part.centres) for part in parts]).tolist()
     return {
-        part.part: _choose(part, columns[:, start:end], costs[start:end], ink[start:end] / part.stroke)
+        part.part: _choose(part, columns[:, start:end], costs[start:end], crossed[start:end] / part.stroke)
         for part, start, end in zip(parts, [0, *ends], ends, strict=False)
     }
-
-
-def _bands(mask: Mask, width: int, centres: Ints) -> Floats:
-    """Return the ink around each centre of a part that is scaled to this width, (rows, centres, columns)."""
-    scaled = cv2.resize(mask.view(np.uint8).astype(np.float32), (width, _ROWS), interpolation=cv2.INTER_AREA)
-    padded = cv2.copyMakeBorder(scaled, 0, 0, _REACH, _REACH, cv2.BORDER_CONSTANT)
-    bands: Floats = padded[:, centres[:, None] + np.arange(2 * _REACH + 1)]
-    return bands
 
 
 def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> Cuts:

@@ -154,10 +154,7 @@ def look_again(picture: Picture, first: PreparedNumber, work: Work | None = None
 def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading, bool]:
     """Return the better of two readings, and whether it is the second one.
 
-    Args:
-        first: after the first look.
-        second: after another look.
-        has_all: whether the second one has chosen among what the first one saw too.
+    `has_all` says whether the second one, after another look, has chosen among what the first one saw too.
     """
     # Different looks may see different numbers of digits.
     is_second = has_all or second.cost / len(second.digits) < first.cost / len(first.digits)
@@ -228,11 +225,7 @@ class Number(TypedDict):
 
 
 def read_number(classifier: Classifier, picture: Picture) -> Number:
-    """Read the digits on a picture.
-
-    Args:
-        classifier: the model version to use.
-        picture: is decoded by this.
+    """Decode a picture and read its digits.
 
     Raises:
         OtherClasses: the model's classes are not the digits.

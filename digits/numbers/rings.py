@@ -77,14 +77,7 @@ class _Ring:
 def divide(mask: Mask, cuts: Cuts, stroke: float, work: Work) -> list[Piece]:
     """Return the pieces of a part, from left to right. Each has all rows of the part.
 
-    Args:
-        mask: (height, width): the part inside of its box.
-        cuts: of the part.
-        stroke: the width of a stroke in pixels.
-        work: counts the steps.
-
-    Raises:
-        TooManyDigits: it takes too much work.
+    The mask is the part inside of its box, and `stroke` the width of a stroke in pixels. Raises TooManyDigits.
     """
     rings = []
     for hole in _holes(mask, work):
@@ -94,7 +87,7 @@ def divide(mask: Mask, cuts: Cuts, stroke: float, work: Work) -> list[Piece]:
     spans = [
         np.flatnonzero((np.minimum(before.distance, after.distance) == 0).any(axis=0))[[0, -1]].tolist()
         for before, after in pairwise(rings)
-        if _share_wall(before, after)
+        if (before.edge & after.edge).any()
     ]
     places = np.arange(mask.shape[1])
     owner, strokes = np.zeros(mask.shape, dtype=np.int64), [0.0]
@@ -118,15 +111,11 @@ def _divided(piece: Piece, owner: Ints, strokes: list[float]) -> list[Piece]:
     return parts
 
 
-def _share_wall(ring: _Ring, other: _Ring) -> bool:
-    return bool((ring.edge & other.edge).any())
-
-
 def _apart(strip: Piece, rings: list[_Ring]) -> list[Piece]:
     """Return the rings of a piece, if it has at least two rings that share a wall."""
     own = np.s_[:, strip.left : strip.left + strip.mask.shape[1]]
     inside = [ring for ring in rings if 2 * (strip.mask & ring.edge[own]).sum() > ring.edge.sum()]
-    if not any(_share_wall(before, after) for before, after in pairwise(inside)):
+    if not any((before.edge & after.edge).any() for before, after in pairwise(inside)):
         return [strip]
     owner = np.argmin([ring.distance[own] for ring in inside], axis=0)
     return _divided(strip, owner, [strip.strokes, *[_STROKES] * (len(inside) - 1)])

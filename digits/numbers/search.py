@@ -68,15 +68,7 @@ class _LineReading:
 
 
 def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
-    """Return the best reading of a picture.
-
-    Args:
-        segmentation: from `segment`.
-        scores: of its N candidates.
-
-    Raises:
-        TooManyDigits: more than MAX_DIGITS digits.
-    """
+    """Return the best reading of a picture. Raises TooManyDigits if it has more than MAX_DIGITS digits."""
     costs, best = digit_costs(scores), scores.probabilities.argmax(axis=1).tolist()
     digits: list[FoundDigit] = []
     left_out = start = lines = 0

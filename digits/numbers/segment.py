@@ -116,14 +116,8 @@ class Segmentation:
 def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
     """Propose candidates for the digits of a sheet.
 
-    Args:
-        sheet: from `find_sheet`.
-        width: of the picture, which may have been reduced before its sheet was found.
-        height: of the picture.
-        work: counts the steps.
-
-    Raises:
-        TooManyDigits: the sheet has more than MAX_CANDIDATES candidates, or takes too much work.
+    The width and height are those of the picture, which may have been reduced before its sheet was found. Raises
+    TooManyDigits if there are more than MAX_CANDIDATES candidates, or they take too much work.
     """
     area = int(sheet.boxes[:, 2:].prod(axis=1).sum())
     work.spend(len(sheet.boxes) * PIECE + _MASK_PASSES * area, area)

@@ -150,7 +150,7 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
         marks = _find_marks(paper.ink, downscale_factor(picture, SHEET_SIDE))
     factor, ink = marks.factor, marks.ink
     seen = None if paper is not None else ink_map.reduced(ink)
-    height, origin = marks.digit_height, (0, 0)
+    height, origin = typical_height(marks.boxes[:, 3]), (0, 0)
     left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
@@ -180,13 +180,7 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
 def _first_marks(picture: Grey, work: Work) -> "_Marks":
     """Return what the ink network sees in the first of _MAP_SIDES in which digits are high enough, or in the last one.
 
-    Args:
-        picture: uint8 (height, width).
-        work: counts the steps.
-
-    Raises:
-        NoInk: there are no marks in the last size.
-        TooManyDigits: there are more than MAX_PARTS, or the network would see too many pixels.
+    Raises NoInk if there are no marks in the last size, and TooManyDigits as `find_sheet` does.
     """
     for side in _MAP_SIDES:
         factor = downscale_factor(picture, side)
@@ -199,7 +193,7 @@ def _first_marks(picture: Grey, work: Work) -> "_Marks":
             if is_last:
                 raise
             continue
-        if is_last or marks.digit_height >= _SURE:
+        if is_last or typical_height(marks.boxes[:, 3]) >= _SURE:
             break
     return marks
 
@@ -240,11 +234,6 @@ class _Marks:
     labels: Labels
     numbers: Ints
     boxes: Ints
-
-    @property
-    def digit_height(self) -> float:
-        """The height of a typical digit in pixels."""
-        return typical_height(self.boxes[:, 3])
 
 
 def _find_marks(ink: Floats, factor: int) -> _Marks:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import groupby
 from typing import NotRequired, Self, TypedDict
 
 import numpy as np
@@ -35,6 +36,9 @@ _CHEAPER = 0.5
 
 _MAX_NOVELTY = 0.8
 """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
+
+_PRINT = 0.4
+"""A line that is lower than this, in heights of the highest one, may be printed words."""
 
 _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 """More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
@@ -83,7 +87,7 @@ class PreparedNumber:
         count = 0
         if self.segmentation is not None:
             count = len(self.segmentation.pixels)
-            reading = best_reading(self.segmentation, scores.select(range(count)))
+            reading = _without_print(best_reading(self.segmentation, scores.select(range(count))), scores)
         if self.wholes:
             as_one = scores.select(range(count, len(scores.probabilities)))
             whole = reduce(better, best_choices(self.wholes, as_one, has_digits=True, first_row=count))
@@ -93,7 +97,7 @@ class PreparedNumber:
             digit = FoundDigit(whole.row, 0, whole.digit, box, whole.other)
             one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
-            if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:
+            if is_one or _share_of_digits(reading.digits, scores) <= _FEW_DIGITS:
                 return one
             together = Box.around([found.box.corners for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
@@ -102,7 +106,7 @@ class PreparedNumber:
                     return one
                 if one.cost < reading.cost + CLEARLY_CHEAPER:
                     return settled(one, reading, has_all=True)[0]
-        elif len(reading.digits) < 2 or _share_of_digits(reading, scores) <= _MANY_DIGITS:
+        elif len(reading.digits) < 2 or _share_of_digits(reading.digits, scores) <= _MANY_DIGITS:
             raise NoInk("no digit found: the picture has only marks that are no digits")
         are_commas = commas(reading.digits)
         kept = [found for found, is_comma in zip(reading.digits, are_commas, strict=True) if not is_comma]
@@ -198,11 +202,24 @@ def _segmented(picture: Picture, work: Work, *, again: bool = False) -> Prepared
     return PreparedNumber(size, segment(sheet, *size, work), [], sheet.ink, sheet.has_other_look)
 
 
-def _share_of_digits(reading: Reading, scores: Scores) -> float:
+def _without_print(reading: Reading, scores: Scores) -> Reading:
+    """Leave out lines that are much lower than the highest one and mostly no digits, such as printed words."""
+    lines = [list(line) for _, line in groupby(reading.digits, key=lambda found: found.line)]
+    heights = [float(np.median([found.box.height for found in line])) for line in lines]
+    kept = [
+        line
+        for line, height in zip(lines, heights, strict=True)
+        if height >= _PRINT * max(heights) or _share_of_digits(line, scores) > _MANY_DIGITS
+    ]
+    digits = [replace(found, line=number) for number, line in enumerate(kept) for found in line]
+    return replace(reading, digits=digits, left_out=reading.left_out + len(reading.digits) - len(digits))
+
+
+def _share_of_digits(digits: Sequence[FoundDigit], scores: Scores) -> float:
     """Return the share of what was read that looks like a digit. 0 if nothing was read."""
-    if scores.novelty is None or not reading.digits:
-        return float(bool(reading.digits))
-    familiar = scores.novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY
+    if scores.novelty is None or not digits:
+        return float(bool(digits))
+    familiar = scores.novelty[[found.candidate for found in digits]] <= MAX_NOVELTY
     return float(familiar.mean())
 
 

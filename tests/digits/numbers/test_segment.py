@@ -259,6 +259,17 @@ def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier,
     assert sum(read_right) >= 290
 
 
+def test_printed_words_above_and_below_a_number_are_left_out(classifier: Classifier, written: list[Grey]) -> None:
+    paper = Image.fromarray(np.pad(page(written, "385"), ((60, 60), (20, 20)), constant_values=255))
+    for top, word in ((30, "Answer"), (180, "points")):
+        ImageDraw.Draw(paper).text((60, top), word, fill=40, font_size=15)
+
+    number = read(classifier, paper)
+
+    assert (number["lines"], number["accept"]) == (["385"], False)
+    assert number["left_out"] > 0
+
+
 @pytest.mark.parametrize("lean", [0, 12], ids=["margin line", "pen on the paper"])
 def test_a_long_line_from_the_edge_is_left_out(classifier: Classifier, written: list[Grey], lean: int) -> None:
     paper = np.pad(page(written, "38"), ((100, 60), (60, 60)), constant_values=255)

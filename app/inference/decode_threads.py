@@ -34,7 +34,7 @@ MAX_LARGE_SIZE = MAX_DECODE_BYTES // BYTES_PER_PIXEL
 """Largest size of the large jobs in work together, unless there is only one. Two photos of 12 megapixels are less."""
 
 GROUP_SECONDS = 0.01
-"""While more jobs wait, a thread collects results for this long, and then returns them together.
+"""While more jobs wait, the threads collect results for this long, and then return them together.
 
 Requests whose pictures are returned together share a forward pass and a turn of the event loop. With 16 clients this
 saves a third of the event loop's time per drawing (`python -m benchmarks.speed.requests --bodies drawing`).
@@ -83,6 +83,8 @@ class DecodePool:
     def __init__(self, name: str, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._jobs: deque[_Job] = deque()
+        self._done: deque[_Job] = deque()
+        self._return_time = 0.0
         self._waiting = 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -105,17 +107,25 @@ class DecodePool:
             self._waiting -= 1
 
     def _work(self) -> None:
-        """Do the next job, and those behind it for up to `GROUP_SECONDS`.
+        """Do the next jobs.
 
         The executor makes one call for each job. If an earlier call has done the job already, this call does nothing.
         """
-        done: list[_Job] = []
-        deadline = time.perf_counter() + GROUP_SECONDS
         with suppress(IndexError):  # no job is left
-            while not done or time.perf_counter() < deadline:
+            while True:
                 job = self._jobs.popleft()
                 job.run()
-                done.append(job)
+                self._done.append(job)
+                if not self._jobs or time.perf_counter() > self._return_time:
+                    self._return()
+
+    def _return(self) -> None:
+        """Return the results of all threads so far."""
+        self._return_time = time.perf_counter() + GROUP_SECONDS
+        done: list[_Job] = []
+        with suppress(IndexError):  # another thread may take some
+            while True:
+                done.append(self._done.popleft())
         if done:
             with suppress(RuntimeError):  # the event loop has ended, and with it every caller
                 done[-1].future.get_loop().call_soon_threadsafe(_complete, done)

@@ -486,6 +486,8 @@ def _near_strong(ink: Floats, marks: Floats | None) -> Mask | None:
 
 def _main_part(found: _Found, parts: Parts) -> _Found | None:
     """Return the largest part of a digit, if all others together are small and beside it. None if it has no others."""
+    if np.count_nonzero(parts.totals) == 1:
+        return None
     totals = np.bincount(parts.labels[found.kept], minlength=len(parts.totals)) * (parts.totals > 0)
     main, *others = totals.argsort()[::-1][: np.count_nonzero(totals)].tolist()
     if not others:

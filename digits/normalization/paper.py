@@ -40,6 +40,9 @@ _COMPACT, _WIDE = 4.5, 0.1
 as a share of the longer side."""
 
 
+_NARROWEST = 0.35
+"""The least width of a sheet of paper, as a share of its length."""
+
 _SOLID, _SOLID_RECTANGLE, _RECTANGLE = 0.75, 0.6, 0.85
 """A sheet of paper with something written on it fills more than the first share of its convex hull, or than the second
 if the hull is a rectangle: if it fills the third share of the smallest one around it."""
@@ -143,14 +146,14 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
 
 
 def _is_solid(side: NDArray[np.uint8]) -> bool:
-    """Return whether the largest part of the pixels that are 1 fills most of its convex hull."""
+    """Return whether the largest part of the pixels that are 1 fills most of its convex hull, and is wider than a 1."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
     part = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)
     hull = cv2.convexHull(cv2.findNonZero(part))
     size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(part), hull, 1))
-    width, height = cv2.minAreaRect(hull)[1]
-    is_rectangle = size > _RECTANGLE * (1 + width) * (1 + height)
-    return cv2.countNonZero(part) > (_SOLID_RECTANGLE if is_rectangle else _SOLID) * size
+    shorter, longer = sorted(1 + side for side in cv2.minAreaRect(hull)[1])
+    least = _SOLID_RECTANGLE if size > _RECTANGLE * shorter * longer else _SOLID
+    return bool(shorter > _NARROWEST * longer and cv2.countNonZero(part) > least * size)
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:

@@ -71,7 +71,7 @@ _MIN_INK = 0.2
 _MIN_TOTAL = 6.0
 """The digit covers at least this many pixels of the view."""
 
-_AT_EDGE = 0.15
+_AT_EDGE = 0.25
 """How much a part that touches the picture's edge counts, compared with others."""
 
 _NEAR = 0.3
@@ -85,6 +85,9 @@ _BLOCK = 0.4, 0.85
 
 _MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 """Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
+
+_PHOTO_SIDE = 96
+"""A view with fewer pixels along its longer side is of a small picture that was cut to its digit, often too tightly."""
 
 _FREE = 0.6
 """An edge that a digit touches cuts it off if the opposite edge is further away than this share of its longer side."""
@@ -227,7 +230,7 @@ class Look:
     @property
     def shows_block(self) -> bool:
         """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
-        if self.paper is None or not self.paper.is_compact or not self.found:
+        if self.paper is None or not self.paper.is_compact or max(self.view.shape) < _PHOTO_SIDE or not self.found:
             return False
         block = cv2.findNonZero(self.found[0].kept.view(np.uint8))
         shorter, longer = sorted(1 + side for side in cv2.minAreaRect(block)[1])
@@ -416,7 +419,10 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
     left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
-        is_other &= ~at_edge
+        rows, columns = parts.labels.shape
+        left, top, right, bottom = corners[main].tolist()
+        is_near_edge = min(left, top, columns - right, rows - bottom) <= 0.1 * side
+        is_other &= ~at_edge | ((apart <= 0.1 * side) & is_near_edge)
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)
     is_kept = is_within & (totals >= _MIN_TOTAL)  # as the eyes of a face
     is_kept[main] = True
@@ -434,8 +440,9 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
     right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
     side = max(right - left, bottom - top)
     margins = left, top, columns - right, rows - bottom
-    is_cut_off = any(
-        near == 0 and opposite > _FREE * side for near, opposite in zip(margins, margins[2:] + margins[:2], strict=True)
+    opposite = margins[2:] + margins[:2]
+    is_cut_off = max(rows, columns) >= _PHOTO_SIDE and any(
+        near == 0 and far > _FREE * side for near, far in zip(margins, opposite, strict=True)
     )
     if is_kept.all(where=parts.totals > 0):
         return int(is_cut_off)

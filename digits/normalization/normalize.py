@@ -415,7 +415,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     is_alone = not is_other.any()
     # A digit of the same number is about as high, and clearly beside it or far from it.
     heights = parts.boxes[:, 3] / parts.boxes[main, 3]
-    is_digit_like = (heights >= 0.5) & (heights <= 2)
+    is_digit_like = (heights >= 0.35) & (heights <= 2)
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
     left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:

@@ -309,6 +309,16 @@ def test_what_is_left_out_above_below_or_outside_of_the_picture_counts(
     assert (number["left_out"], number["accept"]) == (1, False)
 
 
+def test_an_exponent_is_a_further_digit(classifier: Classifier, mnist: Mnist) -> None:
+    page = np.pad(written(thin(mnist, 5)), ((0, 0), (0, 60)), constant_values=220)
+    exponent = cv2.resize(written(thin(mnist, 3))[50:190, 70:170], (45, 58), interpolation=cv2.INTER_AREA)
+    page[20:78, 195:240] = exponent
+
+    (record,) = predict(classifier, [normalize(page)])
+
+    assert (record["left_out"], record["accept"]) == (1, False)
+
+
 def test_a_point_behind_the_digit_and_a_digit_that_touches_an_edge_do_not_count(
     classifier: Classifier, three: Floats
 ) -> None:

@@ -43,9 +43,10 @@ START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
 
 
-def cases(table: Mapping[str, Any]) -> list[Any]:
-    """Return a table as rows for `pytest.mark.parametrize`: ids, with a value or a tuple of values for each."""
-    return [pytest.param(*(row if isinstance(row, tuple) else (row,)), id=name) for name, row in table.items()]
+def cases(names: str | tuple[str, ...], table: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Run a test for each row of a table: an id, with a value or a tuple of values for these parameters."""
+    rows = [pytest.param(*(row if isinstance(row, tuple) else (row,)), id=id_) for id_, row in table.items()]
+    return pytest.mark.parametrize(names, rows)
 
 
 class Service:

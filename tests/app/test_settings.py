@@ -17,21 +17,19 @@ def test_an_invalid_endpoint_for_traces_does_not_show_its_password(monkeypatch: 
     assert "secret" not in str(stopped.value)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "value"),
-    cases(
-        {
-            "a port that is not a number": ("MNIST_PORT", "eighty"),
-            "a negative port": ("MNIST_PORT", "-1"),
-            "the port variable of a Kubernetes service": ("MNIST_PORT", "tcp://10.0.0.1:8000"),
-            "no requests": ("MNIST_MAX_REQUESTS", "0"),
-            "a size with a unit": ("MNIST_MAX_BODY_BYTES", "16M"),
-            "a prefix without its slash": ("MNIST_ROOT_PATH", "digits"),
-            "an origin with a path": ("MNIST_CORS_ORIGINS", "https://example.org/"),
-            "a network with host bits": ("MNIST_TRUSTED_PROXIES", "10.0.0.1/8"),
-            "version 0": ("MNIST_MODEL_VERSION", "0"),
-        }
-    ),
+    {
+        "a port that is not a number": ("MNIST_PORT", "eighty"),
+        "a negative port": ("MNIST_PORT", "-1"),
+        "the port variable of a Kubernetes service": ("MNIST_PORT", "tcp://10.0.0.1:8000"),
+        "no requests": ("MNIST_MAX_REQUESTS", "0"),
+        "a size with a unit": ("MNIST_MAX_BODY_BYTES", "16M"),
+        "a prefix without its slash": ("MNIST_ROOT_PATH", "digits"),
+        "an origin with a path": ("MNIST_CORS_ORIGINS", "https://example.org/"),
+        "a network with host bits": ("MNIST_TRUSTED_PROXIES", "10.0.0.1/8"),
+        "version 0": ("MNIST_MODEL_VERSION", "0"),
+    },
 )
 def test_a_bad_setting_is_one_line_that_names_it(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)

@@ -119,10 +119,7 @@ BAD_HEADERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("request_parts", "status", "excerpt"),
-    [*cases(BAD_JSON), *cases(BAD_PIXELS), *cases(BAD_PICTURES), *cases(BAD_HEADERS)],
-)
+@cases(("request_parts", "status", "excerpt"), BAD_JSON | BAD_PIXELS | BAD_PICTURES | BAD_HEADERS)
 def test_bad_input_is_answered_with_what_was_expected_and_received(
     client: httpx.Client, request_parts: dict[str, Any], status: int, excerpt: str
 ) -> None:
@@ -138,18 +135,16 @@ def test_bad_input_is_answered_with_what_was_expected_and_received(
     assert len(problem["detail"]) < 500
 
 
-@pytest.mark.parametrize(
+@cases(
     ("document", "pointer"),
-    cases(
-        {
-            "flat": ({"pixels": [*INK[:3], None, *INK[4:]]}, "#/pixels/3"),
-            "rows": ({"pixels": [*ROWS[:5], [0] * 27 + [-1], *ROWS[6:]]}, "#/pixels/5/27"),
-            "a ragged row": ({"pixels": [*ROWS[:5], [0] * 27, *ROWS[6:]]}, "#/pixels/5"),
-            "a batch": ({"instances": [INK, INK, [*INK[:9], 300, *INK[10:]]]}, "#/instances/2/9"),
-            "the scale": ({"pixels": INK, "scale": "0-7"}, "#/scale"),
-            "the list itself": ({"instances": []}, "#/instances"),
-        }
-    ),
+    {
+        "flat": ({"pixels": [*INK[:3], None, *INK[4:]]}, "#/pixels/3"),
+        "rows": ({"pixels": [*ROWS[:5], [0] * 27 + [-1], *ROWS[6:]]}, "#/pixels/5/27"),
+        "a ragged row": ({"pixels": [*ROWS[:5], [0] * 27, *ROWS[6:]]}, "#/pixels/5"),
+        "a batch": ({"instances": [INK, INK, [*INK[:9], 300, *INK[10:]]]}, "#/instances/2/9"),
+        "the scale": ({"pixels": INK, "scale": "0-7"}, "#/scale"),
+        "the list itself": ({"instances": []}, "#/instances"),
+    },
 )
 def test_the_pointer_leads_to_the_value_at_fault(client: httpx.Client, document: dict[str, Any], pointer: str) -> None:
     reply = client.post("/predict", json=document)

@@ -114,18 +114,16 @@ def test_a_client_finds_server_and_model_ready(client: Triton | Kserve) -> None:
     assert client.is_ready() == [True] * 3
 
 
-@pytest.mark.parametrize(
+@cases(
     ("datatype", "side", "options"),
-    cases(
-        {
-            "FP32": ("FP32", (784,), {}),
-            "FP32, JSON or typed contents": ("FP32", (784,), {"binary": False, "binary_reply": False}),
-            "FP32 in rows, JSON reply": ("FP32", (28, 28), {"binary_reply": False}),
-            "UINT8 in rows": ("UINT8", (28, 28), {}),
-            "UINT8, JSON or typed contents": ("UINT8", (784,), {"binary": False}),
-            "files": ("BYTES", (), {}),
-        }
-    ),
+    {
+        "FP32": ("FP32", (784,), {}),
+        "FP32, JSON or typed contents": ("FP32", (784,), {"binary": False, "binary_reply": False}),
+        "FP32 in rows, JSON reply": ("FP32", (28, 28), {"binary_reply": False}),
+        "UINT8 in rows": ("UINT8", (28, 28), {}),
+        "UINT8, JSON or typed contents": ("UINT8", (784,), {"binary": False}),
+        "files": ("BYTES", (), {}),
+    },
 )
 @each_client
 def test_a_client_gets_the_probabilities_of_the_network(

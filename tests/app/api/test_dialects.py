@@ -89,21 +89,14 @@ def test_a_photo_is_normalized(service: Service, dialect: Dialect) -> None:
     np.testing.assert_allclose(dialect.probabilities(reply.body), [photo["probabilities"]], atol=1e-5)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("file", "status", "kind", "detail"),
-    cases(
-        {
-            "not a picture": (
-                b"seven",
-                422,
-                "invalid-image",
-                "TIFF or HEIF picture, received 5 bytes that are not one",
-            ),
-            "a blank picture": (BLANK, 422, "no-ink", "the picture is blank"),
-            "an AVIF photo": (b"\0\0\0\x18ftypavif\0\0\0\0", 415, "unsupported-image", ""),
-            "a row over the pixel limit": (png(10_000, 5_001), 413, "image-too-large", ""),
-        }
-    ),
+    {
+        "not a picture": (b"seven", 422, "invalid-image", "or HEIF picture, received 5 bytes that are not one"),
+        "a blank picture": (BLANK, 422, "no-ink", "the picture is blank"),
+        "an AVIF photo": (b"\0\0\0\x18ftypavif\0\0\0\0", 415, "unsupported-image", ""),
+        "a row over the pixel limit": (png(10_000, 5_001), 413, "image-too-large", ""),
+    },
 )
 @each(FILES)
 def test_a_bad_file_is_refused_by_name(
@@ -216,19 +209,17 @@ def test_a_body_is_refused_before_it_is_sent(service: Service, modelless: Servic
     assert without_model.startswith(b"HTTP/1.1 503 ")
 
 
-COMPRESSED = cases(
-    {
-        "gzip": (gzip.compress, "gzip"),
-        "deflate": (zlib.compress, "deflate"),
-        "in capital letters": (gzip.compress, "GZIP"),
-        "identity": (bytes, "identity"),
-    }
-)
+COMPRESSED = {
+    "gzip": (gzip.compress, "gzip"),
+    "deflate": (zlib.compress, "deflate"),
+    "in capital letters": (gzip.compress, "GZIP"),
+    "identity": (bytes, "identity"),
+}
 
 
 @each([dialect for dialect in HTTP if dialect.inflates])
 @pytest.mark.parametrize("count", [pytest.param(1, id="short"), pytest.param(100, id="long")])
-@pytest.mark.parametrize(("compress", "encoding"), COMPRESSED)
+@cases(("compress", "encoding"), COMPRESSED)
 def test_a_compressed_body_is_inflated(
     service: Service, dialect: Dialect, compress: Callable[[bytes], bytes], encoding: str, count: int
 ) -> None:
@@ -243,18 +234,16 @@ def test_a_compressed_body_is_inflated(
 
 
 @each([dialect for dialect in HTTP if dialect.inflates])
-@pytest.mark.parametrize(
+@cases(
     ("content", "encoding", "status", "kind", "detail"),
-    cases(
-        {
-            "more than the limit": (gzip.compress(bytes(LIMIT + 1)), "gzip", 413, "body-too-large", "once inflated"),
-            "cut short": (gzip.compress(b"{}")[:-1], "gzip", 400, "malformed-body", "it is cut short, or other bytes"),
-            "followed by something": (gzip.compress(b"{}") + b"x", "gzip", 400, "malformed-body", "bytes follow it"),
-            "another compression": (zlib.compress(b"{}"), "gzip", 400, "malformed-body", "received one that is not"),
-            "an unknown one": (b"{}", "br", 415, "unsupported-type", "gzip or deflate, or none, received 'br'"),
-            "two": (b"{}", "gzip, gzip", 415, "unsupported-type", "received 'gzip, gzip'"),
-        }
-    ),
+    {
+        "more than the limit": (gzip.compress(bytes(LIMIT + 1)), "gzip", 413, "body-too-large", "once inflated"),
+        "cut short": (gzip.compress(b"{}")[:-1], "gzip", 400, "malformed-body", "it is cut short, or other bytes"),
+        "followed by something": (gzip.compress(b"{}") + b"x", "gzip", 400, "malformed-body", "bytes follow it"),
+        "another compression": (zlib.compress(b"{}"), "gzip", 400, "malformed-body", "received one that is not"),
+        "an unknown one": (b"{}", "br", 415, "unsupported-type", "gzip or deflate, or none, received 'br'"),
+        "two": (b"{}", "gzip, gzip", 415, "unsupported-type", "received 'gzip, gzip'"),
+    },
 )
 def test_a_bad_compressed_body_is_refused(
     service: Service, dialect: Dialect, content: bytes, encoding: str, status: int, kind: str, detail: str

@@ -56,15 +56,13 @@ FLOATS = {"fp32_contents": (SEVEN / 255).ravel().tolist()}
 FILES = {"bytes_contents": [b64encode(encoded(SEVEN)).decode()]}
 
 
-@pytest.mark.parametrize(
+@cases(
     "tensor",
-    cases(
-        {
-            "UINT8": {},
-            "FP32": {"datatype": "FP32", "contents": FLOATS},
-            "BYTES": {"datatype": "BYTES", "shape": [1], "contents": FILES},
-        }
-    ),
+    {
+        "UINT8": {},
+        "FP32": {"datatype": "FP32", "contents": FLOATS},
+        "BYTES": {"datatype": "BYTES", "shape": [1], "contents": FILES},
+    },
 )
 def test_typed_contents_get_a_typed_reply(channel: grpc.Channel, tensor: dict[str, Any]) -> None:
     reply = parsed(call(channel, INFER, message(seven(**tensor) | {"id": "42"})))
@@ -91,7 +89,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("request_", "details"), cases(WRONG))
+@cases(("request_", "details"), WRONG)
 def test_a_wrong_request_is_an_invalid_argument(channel: grpc.Channel, request_: dict[str, Any], details: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         call(channel, INFER, message(request_))
@@ -104,16 +102,14 @@ MANY_NUMBERS = {"contents": {"int64_contents": [0] * (2 * 1024 * 784 + 1)}}
 PACKED = triton.service_pb2.ModelInferRequest(inputs=[MANY_NUMBERS]).SerializeToString()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("content", "details"),
-    cases(
-        {
-            "a million empty inputs": (b"\x2a\x00" * 1_000_000, "expected at most 3048 fields in a message"),
-            "nested empty values": (b"\x2a\x80\x80\x04" + b"\x2a\x00" * (1 << 15), "expected at most 3048 fields"),
-            "numbers of many pictures": (PACKED, "expected at most 1024 pictures, received more"),
-            "a number without an end": (b"\xff" * 40_000, "received 40000 bytes that are not one"),
-        }
-    ),
+    {
+        "a million empty inputs": (b"\x2a\x00" * 1_000_000, "expected at most 3048 fields in a message"),
+        "nested empty values": (b"\x2a\x80\x80\x04" + b"\x2a\x00" * (1 << 15), "expected at most 3048 fields"),
+        "numbers of many pictures": (PACKED, "expected at most 1024 pictures, received more"),
+        "a number without an end": (b"\xff" * 40_000, "received 40000 bytes that are not one"),
+    },
 )
 def test_a_message_is_counted_before_it_is_parsed(channel: grpc.Channel, content: bytes, details: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
@@ -272,16 +268,14 @@ def test_every_call_but_a_probe_needs_a_key(locked: Service, method: str) -> Non
 TLS = "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected "
 
 
-@pytest.mark.parametrize(
+@cases(
     ("files", "line"),
-    cases(
-        {
-            "no key": ({"CERT": __file__}, TLS + "both files or none, received one"),
-            "a missing key": ({"CERT": __file__, "KEY": "missing.key"}, "MNIST_GRPC_TLS_KEY: cannot read missing.key"),
-            "files that are not PEM": ({"CERT": __file__, "KEY": __file__}, TLS + "a certificate chain and its priv"),
-            "no grpcio": ({}, "MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "),
-        }
-    ),
+    {
+        "no key": ({"CERT": __file__}, TLS + "both files or none, received one"),
+        "a missing key": ({"CERT": __file__, "KEY": "missing.key"}, "MNIST_GRPC_TLS_KEY: cannot read missing.key"),
+        "files that are not PEM": ({"CERT": __file__, "KEY": __file__}, TLS + "a certificate chain and its priv"),
+        "no grpcio": ({}, "MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "),
+    },
 )
 def test_what_is_missing_is_one_line(files: dict[str, str], line: str) -> None:
     environment = {f"MNIST_GRPC_TLS_{name}": file for name, file in files.items()}

@@ -71,27 +71,25 @@ for _ in range(900):
     DEEP = [DEEP]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "status", "message"),
-    cases(
-        {
-            "nothing": (b"", 400, "expected JSON"),
-            "a list": ([], 400, "expected an object with 'inputs'"),
-            "no inputs": ({}, 400, "expected 'inputs' to be a list of one tensor"),
-            "another name": (infer(name="image"), 400, "expected the input 'features'"),
-            "one value too few": (infer(FLAT[:-1]), 400, "expected 784 values to match the shape, received 783"),
-            "256": (infer([*FLAT[:-1], 256]), 400, "expected whole numbers from 0 to 255"),
-            "a number as data": (infer(784), 400, "expected 'data' to be a list"),
-            "ragged": (infer([[1], 2]), 400, "a mixture"),
-            "a wrong shape": (infer(shape=[1, 783]), 400, "unexpected shape"),
-            "a number as id": (infer(id=42), 400, "expected 'id' to be a string"),
-            "an unknown output": (infer(outputs=[{"name": "x"}]), 400, "expected the outputs"),
-            "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
-            "a deep name": (infer(name=DEEP), 400, "expected the input 'features', received a list"),
-            "an output twice": (infer(outputs=[{"name": "digit"}] * 2), 400, "expected each output once"),
-            "classes of the digit": (infer(outputs=CLASSES_OF_DIGIT), 400, "'classification' to be a number of"),
-        }
-    ),
+    {
+        "nothing": (b"", 400, "expected JSON"),
+        "a list": ([], 400, "expected an object with 'inputs'"),
+        "no inputs": ({}, 400, "expected 'inputs' to be a list of one tensor"),
+        "another name": (infer(name="image"), 400, "expected the input 'features'"),
+        "one value too few": (infer(FLAT[:-1]), 400, "expected 784 values to match the shape, received 783"),
+        "256": (infer([*FLAT[:-1], 256]), 400, "expected whole numbers from 0 to 255"),
+        "a number as data": (infer(784), 400, "expected 'data' to be a list"),
+        "ragged": (infer([[1], 2]), 400, "a mixture"),
+        "a wrong shape": (infer(shape=[1, 783]), 400, "unexpected shape"),
+        "a number as id": (infer(id=42), 400, "expected 'id' to be a string"),
+        "an unknown output": (infer(outputs=[{"name": "x"}]), 400, "expected the outputs"),
+        "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
+        "a deep name": (infer(name=DEEP), 400, "expected the input 'features', received a list"),
+        "an output twice": (infer(outputs=[{"name": "digit"}] * 2), 400, "expected each output once"),
+        "classes of the digit": (infer(outputs=CLASSES_OF_DIGIT), 400, "'classification' to be a number of"),
+    },
 )
 def test_a_wrong_request_is_explained(service: Service, body: Any, status: int, message: str) -> None:
     reply = service.client.post(INFER, content=body if isinstance(body, bytes) else json.dumps(body))

@@ -33,22 +33,20 @@ def as_json(**document: Any) -> dict[str, Any]:
     return {"json": document}
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
-    cases(
-        {
-            "JSON, 28 rows of 28": as_json(pixels=ROWS),
-            "JSON, 784 flat": as_json(pixels=FLAT),
-            "JSON, whole floats": as_json(pixels=[float(value) for value in FLAT]),
-            "JSON, floats from 0 to 1": as_json(pixels=FLOATS, scale="0-1"),
-            "JSON, charset given": typed("Application/JSON; charset=utf-8", TEXT),
-            "a form": {"files": {"file": PNG}},
-            "a form in base64": typed("multipart/form-data; boundary=b", FORM_IN_BASE64),
-            "PNG": typed("image/png", PNG),
-            "PNG declared as JPEG": typed("image/jpeg", PNG),
-            "PNG, with Content-Encoding": {"content": PNG, "headers": AS_IT_IS},
-        }
-    ),
+    {
+        "JSON, 28 rows of 28": as_json(pixels=ROWS),
+        "JSON, 784 flat": as_json(pixels=FLAT),
+        "JSON, whole floats": as_json(pixels=[float(value) for value in FLAT]),
+        "JSON, floats from 0 to 1": as_json(pixels=FLOATS, scale="0-1"),
+        "JSON, charset given": typed("Application/JSON; charset=utf-8", TEXT),
+        "a form": {"files": {"file": PNG}},
+        "a form in base64": typed("multipart/form-data; boundary=b", FORM_IN_BASE64),
+        "PNG": typed("image/png", PNG),
+        "PNG declared as JPEG": typed("image/jpeg", PNG),
+        "PNG, with Content-Encoding": {"content": PNG, "headers": AS_IT_IS},
+    },
 )
 def test_a_seven_gets_the_same_answer_in_every_kind_of_body(client: httpx.Client, body: dict[str, Any]) -> None:
     expected = client.post("/predict", **RAW).json()
@@ -90,15 +88,13 @@ def test_real_digits_are_recognized(client: httpx.Client, mnist: Mnist) -> None:
 INVERTED = 255 - SEVEN
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
-    cases(
-        {
-            "JSON": as_json(pixels=INVERTED.tolist()),
-            "JSON, floats": as_json(pixels=(INVERTED / 255).tolist(), scale="0-1"),
-            "raw bytes": raw(INVERTED),
-        }
-    ),
+    {
+        "JSON": as_json(pixels=INVERTED.tolist()),
+        "JSON, floats": as_json(pixels=(INVERTED / 255).tolist(), scale="0-1"),
+        "raw bytes": raw(INVERTED),
+    },
 )
 def test_pixels_are_brought_to_mnist_form(client: httpx.Client, body: dict[str, Any]) -> None:
     answer = client.post("/predict", **body).json()

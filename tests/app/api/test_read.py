@@ -94,19 +94,17 @@ def test_coverage_and_pixels_can_be_requested(client: httpx.Client) -> None:
     assert [np.array(digit["pixels"]).shape for digit in digits] == [(28, 28)] * 4
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "name", "body", "query"),
-    cases(
-        {
-            "JSON pixels": (415, "unsupported-type", {"json": {"pixels": [0] * 784}}, ""),
-            "raw bytes": (415, "unsupported-type", RAW, ""),
-            "text": (415, "unsupported-type", {"content": b"7", "headers": {"content-type": "text/plain"}}, ""),
-            "normalize": (422, "invalid-query", form([NUMBER]), "?normalize=auto"),
-            "saliency": (422, "invalid-query", form([NUMBER]), "?include=saliency"),
-            "an unknown parameter": (422, "invalid-query", form([NUMBER]), "?speed=1"),
-            "a coverage without sets": (422, "invalid-query", form([NUMBER]), "?coverage=0.5"),
-        }
-    ),
+    {
+        "JSON pixels": (415, "unsupported-type", {"json": {"pixels": [0] * 784}}, ""),
+        "raw bytes": (415, "unsupported-type", RAW, ""),
+        "text": (415, "unsupported-type", {"content": b"7", "headers": {"content-type": "text/plain"}}, ""),
+        "normalize": (422, "invalid-query", form([NUMBER]), "?normalize=auto"),
+        "saliency": (422, "invalid-query", form([NUMBER]), "?include=saliency"),
+        "an unknown parameter": (422, "invalid-query", form([NUMBER]), "?speed=1"),
+        "a coverage without sets": (422, "invalid-query", form([NUMBER]), "?coverage=0.5"),
+    },
 )
 def test_a_bad_request_has_a_name(
     client: httpx.Client, status: int, name: str, body: dict[str, Any], query: str

@@ -45,20 +45,18 @@ def records(pictures: list[Any]) -> list[dict[str, float]]:
     return [dict(zip(RECORD, picture, strict=True)) for picture in pictures]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("path", "wrap", "key"),
-    cases(
-        {
-            "28x28": (PREDICT, lambda some: {"instances": in_rows(some)}, "predictions"),
-            "by name": (PREDICT, lambda some: {"signature_name": "", "instances": by_name(some)}, "predictions"),
-            "a column": (PREDICT, lambda some: {"signature_name": None, "inputs": some}, "outputs"),
-            "a column by name": (PREDICT, lambda some: {"inputs": {"features": some}}, "outputs"),
-            "a signature": (PREDICT, lambda s: {"signature_name": "serving_default", "instances": s}, "predictions"),
-            "a data frame": ("/invocations", lambda some: {"dataframe_split": split_frame(some)}, "predictions"),
-            "records": ("/invocations", lambda some: {"dataframe_records": records(some)}, "predictions"),
-            "records of a column": ("/invocations", lambda s: {"dataframe_records": by_name(s)}, "predictions"),
-        }
-    ),
+    {
+        "28x28": (PREDICT, lambda some: {"instances": in_rows(some)}, "predictions"),
+        "by name": (PREDICT, lambda some: {"signature_name": "", "instances": by_name(some)}, "predictions"),
+        "a column": (PREDICT, lambda some: {"signature_name": None, "inputs": some}, "outputs"),
+        "a column by name": (PREDICT, lambda some: {"inputs": {"features": some}}, "outputs"),
+        "a signature": (PREDICT, lambda s: {"signature_name": "serving_default", "instances": s}, "predictions"),
+        "a data frame": ("/invocations", lambda some: {"dataframe_split": split_frame(some)}, "predictions"),
+        "records": ("/invocations", lambda some: {"dataframe_records": records(some)}, "predictions"),
+        "records of a column": ("/invocations", lambda s: {"dataframe_records": by_name(s)}, "predictions"),
+    },
 )
 def test_floats_get_the_probabilities_of_the_network(
     client: httpx.Client, digits: Grey, expected: NDArray[np.float32], path: str, wrap: Wrap, key: str
@@ -88,16 +86,14 @@ def test_floats_are_not_normalized(client: httpx.Client, pixels: Grey) -> None:
     np.testing.assert_allclose(probabilities, untouched, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("path", "kind"),
-    cases(
-        {
-            "no content type": (PREDICT, ""),
-            "curl's content type": (PREDICT, "application/x-www-form-urlencoded"),
-            "a percent-encoded colon": ("/v1/models/mnist-dense%3Apredict", "application/json"),
-            "a version with a leading zero": (f"{V1}/versions/0{SHIPPED_VERSION}:predict", "application/json"),
-        }
-    ),
+    {
+        "no content type": (PREDICT, ""),
+        "curl's content type": (PREDICT, "application/x-www-form-urlencoded"),
+        "a percent-encoded colon": ("/v1/models/mnist-dense%3Apredict", "application/json"),
+        "a version with a leading zero": (f"{V1}/versions/0{SHIPPED_VERSION}:predict", "application/json"),
+    },
 )
 def test_the_spelling_of_path_and_content_type_does_not_matter(client: httpx.Client, path: str, kind: str) -> None:
     reply = client.post(path, content=json.dumps({"instances": [FLAT]}), headers={"content-type": kind} if kind else {})
@@ -163,16 +159,14 @@ def test_a_label_answers_with_its_version(several: Service) -> None:
     assert reply.headers["x-model-version"] == str(SECOND)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("path", "status", "states"),
-    cases(
-        {
-            "all": ("", 200, f"{DAMAGED} END {THIRD} AVAILABLE {SECOND} AVAILABLE {FIRST} AVAILABLE"),
-            "by number": (f"/versions/{FIRST}", 200, f"{FIRST} AVAILABLE"),
-            "by label": ("/labels/stable", 200, f"{SECOND} AVAILABLE"),
-            "a damaged one": (f"/versions/{DAMAGED}", 503, f"{DAMAGED} END"),
-        }
-    ),
+    {
+        "all": ("", 200, f"{DAMAGED} END {THIRD} AVAILABLE {SECOND} AVAILABLE {FIRST} AVAILABLE"),
+        "by number": (f"/versions/{FIRST}", 200, f"{FIRST} AVAILABLE"),
+        "by label": ("/labels/stable", 200, f"{SECOND} AVAILABLE"),
+        "a damaged one": (f"/versions/{DAMAGED}", 503, f"{DAMAGED} END"),
+    },
 )
 def test_the_states_of_versions_are_reported(several: Service, path: str, status: int, states: str) -> None:
     reply = several.client.get(V1 + path)
@@ -205,16 +199,14 @@ WRONG_BODIES = {
     "a picture without ink": (instances({"b64": base64(BLANK)}), "no ink"),
 }
 
-WRONG_VERBS = {
+WRONG_REQUESTS = {
+    **{name: (PREDICT, *row) for name, row in WRONG_BODIES.items()},
     "instances": (f"{V1}:classify", instances(FLAT), "When method is classify, key 'examples' is expected"),
     "regress": (f"{V1}:regress", {"examples": [{"features": FLAT}]}, "to be tensorflow/serving/regress. Was: "),
 }
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "said"),
-    [*cases({name: (PREDICT, *row) for name, row in WRONG_BODIES.items()}), *cases(WRONG_VERBS)],
-)
+@cases(("path", "body", "said"), WRONG_REQUESTS)
 def test_a_wrong_body_is_explained(client: httpx.Client, path: str, body: Any, said: str) -> None:
     reply = client.post(path, content=body if isinstance(body, bytes) else json.dumps(body))
 
@@ -227,23 +219,21 @@ def test_a_wrong_body_is_explained(client: httpx.Client, path: str, body: Any, s
 UNKNOWN, NO_MODEL = "Could not find version", "Could not find any versions of model"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("method", "path", "status", "said"),
-    cases(
-        {
-            "another model": ("POST", "/v1/models/other:predict", 404, "not found for request: Latest(other)"),
-            "its status": ("GET", "/v1/models/other", 404, f"{NO_MODEL} other"),
-            "another verb": ("POST", f"{V1}:explain", 404, f"Malformed request: POST {V1}:explain"),
-            "the root": ("GET", "/v1", 404, "Malformed request: GET /v1"),
-            "a path with a line break": ("GET", "/v1/a%0Ab", 404, "Malformed request: GET /v1/a"),
-            "a GET for a prediction": ("GET", PREDICT, 405, "expected POST, received GET"),
-            "a POST for a status": ("POST", V1, 405, "expected GET, HEAD, received POST"),
-            "a version": ("POST", f"{V1}/versions/77:predict", 404, "Specific(mnist-dense, 77)"),
-            "a label": ("POST", f"{V1}/labels/new:predict", 404, "Unrecognized servable version label: new"),
-            "a label without its version": ("POST", f"{V1}/labels/gone:predict", 404, "Specific(mnist-dense, 99)"),
-            "a version's status": ("GET", f"{V1}/versions/77", 404, f"{UNKNOWN} 77 of model mnist-dense"),
-        }
-    ),
+    {
+        "another model": ("POST", "/v1/models/other:predict", 404, "not found for request: Latest(other)"),
+        "its status": ("GET", "/v1/models/other", 404, f"{NO_MODEL} other"),
+        "another verb": ("POST", f"{V1}:explain", 404, f"Malformed request: POST {V1}:explain"),
+        "the root": ("GET", "/v1", 404, "Malformed request: GET /v1"),
+        "a path with a line break": ("GET", "/v1/a%0Ab", 404, "Malformed request: GET /v1/a"),
+        "a GET for a prediction": ("GET", PREDICT, 405, "expected POST, received GET"),
+        "a POST for a status": ("POST", V1, 405, "expected GET, HEAD, received POST"),
+        "a version": ("POST", f"{V1}/versions/77:predict", 404, "Specific(mnist-dense, 77)"),
+        "a label": ("POST", f"{V1}/labels/new:predict", 404, "Unrecognized servable version label: new"),
+        "a label without its version": ("POST", f"{V1}/labels/gone:predict", 404, "Specific(mnist-dense, 99)"),
+        "a version's status": ("GET", f"{V1}/versions/77", 404, f"{UNKNOWN} 77 of model mnist-dense"),
+    },
 )
 def test_a_wrong_path_is_explained(several: Service, method: str, path: str, status: int, said: str) -> None:
     reply = several.client.request(method, path, json={"instances": [FLAT]})
@@ -254,20 +244,18 @@ def test_a_wrong_path_is_explained(several: Service, method: str, path: str, sta
     assert len(reply.text) < 300
 
 
-@pytest.mark.parametrize(
+@cases(
     ("frame", "said"),
-    cases(
-        {
-            "an object": ({}, "Expecting 'dataframe_records' to be an list/array; received an object"),
-            "no record": ([], "No values in 'dataframe_records' array"),
-            "a list": ([FLAT], "element: 0 of 'dataframe_records' list. Error: expected an object"),
-            "both": ([RECORD, FLAT], "element: 1 of 'dataframe_records' list. Error: expected an object"),
-            "another name": ([{"pixels": FLAT}], "expected 784 columns or one, 'features', received 1"),
-            "a column too many": ([{**RECORD, "label": 7}], "received 785 columns"),
-            "another order": ([RECORD, dict(reversed(RECORD.items()))], "received others from column 0 on"),
-            "40 000 columns": ([dict.fromkeys(map(str, range(40_000)), 0)], "and 40001 strings"),
-        }
-    ),
+    {
+        "an object": ({}, "Expecting 'dataframe_records' to be an list/array; received an object"),
+        "no record": ([], "No values in 'dataframe_records' array"),
+        "a list": ([FLAT], "element: 0 of 'dataframe_records' list. Error: expected an object"),
+        "both": ([RECORD, FLAT], "element: 1 of 'dataframe_records' list. Error: expected an object"),
+        "another name": ([{"pixels": FLAT}], "expected 784 columns or one, 'features', received 1"),
+        "a column too many": ([{**RECORD, "label": 7}], "received 785 columns"),
+        "another order": ([RECORD, dict(reversed(RECORD.items()))], "received others from column 0 on"),
+        "40 000 columns": ([dict.fromkeys(map(str, range(40_000)), 0)], "and 40001 strings"),
+    },
 )
 def test_wrong_records_are_problem_details(client: httpx.Client, frame: Any, said: str) -> None:
     reply = client.post("/invocations", json={"dataframe_records": frame})

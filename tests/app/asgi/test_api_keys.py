@@ -17,15 +17,13 @@ def post_seven(service: Service, headers: dict[str, str]) -> httpx.Response:
     return service.client.post("/predict", content=RAW["content"], headers=RAW["headers"] | headers)
 
 
-@pytest.mark.parametrize(
+@cases(
     "headers",
-    cases(
-        {
-            "a key that is known as a hash": {"authorization": f"Bearer {OLD_KEY}"},
-            "the scheme in lower case": {"authorization": f"bearer  {NEW_KEY}"},
-            "X-API-Key beside another token": {"authorization": "Bearer unknown", "x-api-key": NEW_KEY},
-        }
-    ),
+    {
+        "a key that is known as a hash": {"authorization": f"Bearer {OLD_KEY}"},
+        "the scheme in lower case": {"authorization": f"bearer  {NEW_KEY}"},
+        "X-API-Key beside another token": {"authorization": "Bearer unknown", "x-api-key": NEW_KEY},
+    },
 )
 def test_a_known_key_is_accepted(locked: Service, headers: dict[str, str]) -> None:
     reply = post_seven(locked, headers)
@@ -35,17 +33,15 @@ def test_a_known_key_is_accepted(locked: Service, headers: dict[str, str]) -> No
     assert locked.client.get("/nothing", headers=headers).status_code == 404
 
 
-@pytest.mark.parametrize(
+@cases(
     "headers",
-    cases(
-        {
-            "no key": {},
-            "a key in upper case": {"authorization": f"Bearer {NEW_KEY.upper()}"},
-            "no scheme": {"authorization": NEW_KEY},
-            "both keys": {"authorization": f"Bearer {OLD_KEY},{NEW_KEY}"},
-            "an empty X-API-Key": {"x-api-key": ""},
-        }
-    ),
+    {
+        "no key": {},
+        "a key in upper case": {"authorization": f"Bearer {NEW_KEY.upper()}"},
+        "no scheme": {"authorization": NEW_KEY},
+        "both keys": {"authorization": f"Bearer {OLD_KEY},{NEW_KEY}"},
+        "an empty X-API-Key": {"x-api-key": ""},
+    },
 )
 def test_anything_else_gets_the_same_401(locked: Service, headers: dict[str, str]) -> None:
     reply = post_seven(locked, headers)
@@ -107,17 +103,15 @@ def test_the_api_document_marks_the_paths_that_need_a_key(locked: Service, clien
     assert "securitySchemes" not in without_keys["components"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "reason"),
-    cases(
-        {
-            "no keys": ("# nobody yet\n", "expected at least one key"),
-            "a key that is one character too short": ("shop:fifteen-letters", "line 1: expected `name:key`"),
-            "a space inside": (f"new:{NEW_KEY}\nshop:the new key 0123456789", "line 2: expected `name:key`"),
-            "a hash that is too short": ("shop:sha256:0123456789abcdef", "line 1: expected `name:key`"),
-            "one key with two names": (f"shop:{NEW_KEY}\nlab:{NEW_KEY}", "line 2: expected a key for each name"),
-        }
-    ),
+    {
+        "no keys": ("# nobody yet\n", "expected at least one key"),
+        "a key that is one character too short": ("shop:fifteen-letters", "line 1: expected `name:key`"),
+        "a space inside": (f"new:{NEW_KEY}\nshop:the new key 0123456789", "line 2: expected `name:key`"),
+        "a hash that is too short": ("shop:sha256:0123456789abcdef", "line 1: expected `name:key`"),
+        "one key with two names": (f"shop:{NEW_KEY}\nlab:{NEW_KEY}", "line 2: expected a key for each name"),
+    },
 )
 def test_an_unusable_file_stops_the_start_with_a_line_that_has_no_key(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "keys").write_text(text)

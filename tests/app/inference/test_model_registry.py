@@ -113,16 +113,14 @@ def without_model(path: Path) -> None:
 VERSION = f"{artifact.NAME}/{SERVED}"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fault", "place", "served"),
-    cases(
-        {
-            "the root is removed": (removed, "", SERVED),
-            "the root cannot be listed": (a_link_to_itself, "", SERVED),
-            "the version is removed": (removed, VERSION, SHIPPED_VERSION),
-            "the version loses a file": (without_model, VERSION, SERVED),
-        }
-    ),
+    {
+        "the root is removed": (removed, "", SERVED),
+        "the root cannot be listed": (a_link_to_itself, "", SERVED),
+        "the version is removed": (removed, VERSION, SHIPPED_VERSION),
+        "the version loses a file": (without_model, VERSION, SERVED),
+    },
 )
 @pytest.mark.slow
 def test_every_request_is_answered_whatever_happens_to_the_folder_and_only_removal_goes_back(

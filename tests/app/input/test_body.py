@@ -32,7 +32,7 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize("document", cases(ALLOWED))
+@cases("document", ALLOWED)
 def test_json_that_clients_send_is_within_the_limits(document: dict[str, object]) -> None:
     assert parse_json(json.dumps(document).encode(), Settings()) == document
 
@@ -49,7 +49,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "error", "message"), cases(REFUSED))
+@cases(("text", "error", "message"), REFUSED)
 def test_json_that_would_block_all_threads_is_not_parsed(text: bytes, error: type[DigitsError], message: str) -> None:
     with pytest.raises(error, match=message):
         parse_json(text, Settings())

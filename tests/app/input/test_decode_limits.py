@@ -127,7 +127,7 @@ def bombed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.mark.parametrize(("bomb", "status"), cases(BOMBS))
+@cases(("bomb", "status"), BOMBS)
 def test_no_body_costs_more_than_a_large_picture(bombed: Service, bomb: Callable[[], Bomb], status: int) -> None:
     content_type, body = bomb()
     process = psutil.Process(bombed.process.pid)

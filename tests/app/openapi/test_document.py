@@ -97,19 +97,17 @@ def test_every_example_of_a_prediction_is_what_comes(client: httpx.Client, opera
         assert client.post("/predict", json=example["value"]).status_code == 200
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "name", "kind", "content", "query"),
-    cases(
-        {
-            "incomplete JSON": (400, "malformed-body", JSON, b'{"pixels": [[0', ""),
-            "a large body": (413, "body-too-large", RAW, bytes(20_000_000), ""),
-            "text": (415, "unsupported-type", "text/plain", b"seven", ""),
-            "a blank picture": (422, "no-ink", "image/png", encoded(np.full((99, 99), 255, np.uint8)), ""),
-            "not a picture": (422, "invalid-image", "image/png", bytes(1076), ""),
-            "one row": (422, "invalid-pixels", JSON, b'{"pixels": [[0, 0]]}', ""),
-            "an unknown inclusion": (422, "invalid-query", JSON, b"{}", "?include=all"),
-        }
-    ),
+    {
+        "incomplete JSON": (400, "malformed-body", JSON, b'{"pixels": [[0', ""),
+        "a large body": (413, "body-too-large", RAW, bytes(20_000_000), ""),
+        "text": (415, "unsupported-type", "text/plain", b"seven", ""),
+        "a blank picture": (422, "no-ink", "image/png", encoded(np.full((99, 99), 255, np.uint8)), ""),
+        "not a picture": (422, "invalid-image", "image/png", bytes(1076), ""),
+        "one row": (422, "invalid-pixels", JSON, b'{"pixels": [[0, 0]]}', ""),
+        "an unknown inclusion": (422, "invalid-query", JSON, b"{}", "?include=all"),
+    },
 )
 def test_every_example_of_an_error_is_what_the_service_replies(
     client: httpx.Client, operations: dict[str, Any], status: int, name: str, kind: str, content: bytes, query: str

@@ -90,7 +90,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize(("request_", "statuses"), cases(ODD))
+@cases(("request_", "statuses"), ODD)
 def test_an_odd_request_is_answered_and_so_is_the_next(service: Service, request_: bytes, statuses: list[int]) -> None:
     with service.connect() as connection:
         connection.sendall(request_)

@@ -75,15 +75,13 @@ def cut_off(connection: socket.socket, parts: Sequence[bytes], pause: float = 0)
 BODY_OF_784 = HEAD + b"Content-Length: 784\r\n\r\n"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("sent", "status"),
-    cases(
-        {
-            "a body that never begins": (BODY_OF_784, 408),
-            "a body that never ends": (BODY_OF_784 + SEVEN[:-1], 408),
-            "the beginning of TLS": (b"\x16\x03\x01\x02\x00\x01\x00", 400),
-        }
-    ),
+    {
+        "a body that never begins": (BODY_OF_784, 408),
+        "a body that never ends": (BODY_OF_784 + SEVEN[:-1], 408),
+        "the beginning of TLS": (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+    },
 )
 def test_a_request_that_does_not_arrive_is_refused(connection: socket.socket, sent: bytes, status: int) -> None:
     connection.sendall(sent)
@@ -160,16 +158,14 @@ ENDLESS = HEAD + b"Content-Length: 1000000000\r\n\r\n"
 WRONG_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("request_", "part", "pause"),
-    cases(
-        {
-            "too much": (ENDLESS, b"a" * 10**6, 0.02),
-            "too long": (WRONG_CHUNK, b"a", 0.05),
-            "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n" * 1000, 0.02),
-            "line ends": (b"", b"\r\n" * 10_000, 0.02),
-        }
-    ),
+    {
+        "too much": (ENDLESS, b"a" * 10**6, 0.02),
+        "too long": (WRONG_CHUNK, b"a", 0.05),
+        "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n" * 1000, 0.02),
+        "line ends": (b"", b"\r\n" * 10_000, 0.02),
+    },
 )
 def test_a_client_that_never_stops_to_send_is_cut_off(
     connection: socket.socket, request_: bytes, part: bytes, pause: float

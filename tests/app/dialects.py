@@ -160,8 +160,12 @@ def triton_grpc() -> ModuleType:
     return client
 
 
+def typed(kind: str, content: str | bytes | list[bytes]) -> Body:
+    return {"content": content, "headers": {"content-type": kind}}
+
+
 def raw(pictures: Grey) -> Body:
-    return {"content": pictures.tobytes(), "headers": {"content-type": "application/octet-stream"}}
+    return typed("application/octet-stream", pictures.tobytes())
 
 
 def form(files: Sequence[bytes]) -> Body:

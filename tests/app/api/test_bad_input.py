@@ -10,7 +10,7 @@ import pytest
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import cases
-from tests.app.dialects import BLANK, PHOTO, PNG, PROBLEM
+from tests.app.dialects import BLANK, PHOTO, PNG, PROBLEM, typed
 from tests.conftest import encoded
 from tests.picture_files import png
 
@@ -19,10 +19,6 @@ ROWS = [INK[index : index + 28] for index in range(0, 784, 28)]
 SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
 SECRET = "hunter2"
 LIMIT, JSON_LIMIT = Settings().max_body_bytes, Settings().max_json_bytes
-
-
-def typed(kind: str, content: str | bytes | list[bytes]) -> dict[str, Any]:
-    return {"content": content, "headers": {"content-type": kind}}
 
 
 def text(body: str | bytes) -> dict[str, Any]:

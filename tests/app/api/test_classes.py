@@ -1,6 +1,5 @@
 """A model of other classes than the digits answers with their names, in every protocol."""
 
-from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from digits.model.artifact import NAME
 from digits.model.classifier import load_newest
 from digits.normalization.resize import resize
 from tests.app.conftest import SHAPES, Service
+from tests.app.dialects import base64, tensor, typed
 from tests.conftest import encoded
 
 
@@ -39,8 +39,9 @@ def probabilities(shapes: Service) -> list[float]:
     return expected
 
 
-PNG: dict[str, Any] = {"content": encoded(photo()), "headers": {"content-type": "image/png"}}
-BASE64 = b64encode(PNG["content"]).decode()
+PNG: dict[str, Any] = typed("image/png", encoded(photo()))
+BASE64 = base64(PNG["content"])
+INPUTS = [tensor("BYTES", [1], data=[BASE64])]
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,7 @@ def test_read_is_refused_with_the_names_of_the_classes(shapes: Service) -> None:
 
 
 def test_open_inference_has_one_column_per_class(shapes: Service, probabilities: list[float]) -> None:
-    request = {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [BASE64]}]}
-
-    output = shapes.client.post(f"/v2/models/{NAME}/infer", json=request).json()["outputs"][0]
+    output = shapes.client.post(f"/v2/models/{NAME}/infer", json={"inputs": INPUTS}).json()["outputs"][0]
     described = shapes.client.get(f"/v2/models/{NAME}").json()["outputs"][0]
     config = shapes.client.get(f"/v2/models/{NAME}/config").json()["output"][0]
 
@@ -85,10 +84,7 @@ def test_open_inference_has_one_column_per_class(shapes: Service, probabilities:
 
 @pytest.mark.parametrize("asked", [2, 3, 100])
 def test_open_inference_labels_the_best_classes(shapes: Service, probabilities: list[float], asked: int) -> None:
-    request = {
-        "inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [BASE64]}],
-        "outputs": [{"name": "probabilities", "parameters": {"classification": asked}}],
-    }
+    request = {"inputs": INPUTS, "outputs": [{"name": "probabilities", "parameters": {"classification": asked}}]}
 
     (output,) = shapes.client.post(f"/v2/models/{NAME}/infer", json=request).json()["outputs"]
 

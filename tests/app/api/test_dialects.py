@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import socket
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from app.settings import Settings
 from digits.errors import DigitsError
 from digits.features import Floats, Grey
 from digits.model.artifact import MODEL, NAME, SHIPPED
-from tests.app.conftest import FIRST, LIMITED_BATCH, NEW_KEY, SECOND, START_SECONDS, THIRD, Service, cases
+from tests.app.conftest import FIRST, LIMITED_BATCH, NEW_KEY, SECOND, THIRD, Service, cases
 from tests.app.dialects import BLANK, DIALECTS, HTTP, PHOTO, PNG, SEVEN, Dialect, GrpcDialect, Refusal, Reply, each
 from tests.conftest import SHIPPED_VERSION, encoded, make_graph, run_graph
 from tests.picture_files import png
@@ -144,10 +143,7 @@ def request_in_progress(service: Service) -> Iterator[None]:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
     with service.connect() as connection:
         connection.sendall(head + SEVEN.tobytes()[:-1])
-        deadline = time.monotonic() + START_SECONDS
-        while "digits_requests_in_work 1.0" not in service.client.get("/metrics").text:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        service.wait_for_requests_in_work(1)
         yield
         connection.sendall(SEVEN.tobytes()[-1:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")

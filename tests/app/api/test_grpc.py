@@ -1,7 +1,5 @@
 """What is special to gRPC."""
 
-import time
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -16,7 +14,7 @@ from grpc_health.v1 import health_pb2
 from app.api.grpc.arrivals import MAX_ARRIVING
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel
-from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
+from tests.app.dialects import INFER, PHOTO, SEVEN, base64, triton_grpc
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, last_line, needs
 
 triton: Any = triton_grpc()
@@ -59,7 +57,7 @@ def seven(**changes: Any) -> dict[str, Any]:
 
 
 FLOATS = {"fp32_contents": (SEVEN / 255).ravel().tolist()}
-FILES = {"bytes_contents": [b64encode(encoded(SEVEN)).decode()]}
+FILES = {"bytes_contents": [base64(encoded(SEVEN))]}
 
 
 @cases(
@@ -82,7 +80,7 @@ def test_typed_contents_get_a_typed_reply(channel: grpc.Channel, tensor: dict[st
     assert not reply.raw_output_contents
 
 
-RAW = b64encode(SEVEN.tobytes()).decode()
+RAW = base64(SEVEN.tobytes())
 UNSET = {"outputs": [{"name": "probabilities", "parameters": {"x": {}}}]}
 MANY_NUMBERS = {"contents": {"int64_contents": [0] * (2 * 1024 * 784 + 1)}}
 PACKED = triton.service_pb2.ModelInferRequest(inputs=[MANY_NUMBERS]).SerializeToString()
@@ -128,15 +126,8 @@ def test_a_message_above_the_limit_is_refused(channel: grpc.Channel, compression
     assert "larger than max" in details
 
 
-def wait_for_requests_in_work(service: Service, number: int) -> None:
-    deadline = time.monotonic() + 20
-    while f"digits_requests_in_work {number}.0" not in service.client.get("/metrics").text:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_call_ends_at_its_deadline_and_no_longer_counts(channel: grpc.Channel, service: Service) -> None:
-    files = {"bytes_contents": [b64encode(PHOTO).decode()] * 100}
+    files = {"bytes_contents": [base64(PHOTO)] * 100}
     body = message(seven(datatype="BYTES", shape=[100], contents=files))
 
     with pytest.raises(grpc.RpcError) as ended:
@@ -144,7 +135,7 @@ def test_a_call_ends_at_its_deadline_and_no_longer_counts(channel: grpc.Channel,
 
     assert ended.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert service.wait_for_record("hurried")["status"] == 499
-    wait_for_requests_in_work(service, 0)
+    service.wait_for_requests_in_work(0)
 
 
 def test_only_some_messages_arrive_at_the_same_time(service: Service) -> None:
@@ -157,9 +148,9 @@ def test_only_some_messages_arrive_at_the_same_time(service: Service) -> None:
 
     with grpc_channel(service) as channel:
         slow = [channel.stream_unary(INFER).future(wait(), timeout=60) for _ in range(MAX_ARRIVING)]
-        wait_for_requests_in_work(service, MAX_ARRIVING)
+        service.wait_for_requests_in_work(MAX_ARRIVING)
         one_more = channel.unary_unary(INFER).future(body, timeout=60)
-        wait_for_requests_in_work(service, MAX_ARRIVING + 1)
+        service.wait_for_requests_in_work(MAX_ARRIVING + 1)
         probe = call(channel, f"{SERVICE}/ServerLive")
         waits = not one_more.done()
         may_send.set()

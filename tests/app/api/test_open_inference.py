@@ -2,7 +2,6 @@
 
 import json
 import struct
-from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from digits.model.artifact import NAME
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service, cases
-from tests.app.dialects import SEVEN, V2
+from tests.app.dialects import SEVEN, V2, base64, tensor
 from tests.conftest import SHIPPED_VERSION, encoded
 
 INFER = f"{V2}/infer"
@@ -62,7 +61,7 @@ def test_a_raw_request_consists_of_the_bytes_of_one_tensor(service: Service) -> 
     assert struct.unpack("<q", tail[40:]) == (7,)
 
 
-PICTURE = b64encode(encoded(SEVEN)).decode()
+PICTURE = base64(encoded(SEVEN))
 CLASSES_OF_DIGIT = [{"name": "digit", "parameters": {"classification": 2}}]
 
 
@@ -118,8 +117,7 @@ def test_a_wrong_header_length_is_refused(service: Service, length: str) -> None
 def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]) -> None:
     declared, sent = sizes
     parameters = {} if declared is None else {"binary_data_size": declared}
-    tensor = {"name": "features", "datatype": "UINT8", "shape": [1, 784], "parameters": parameters}
-    header = json.dumps({"inputs": [tensor]}).encode()
+    header = json.dumps({"inputs": [tensor("UINT8", [1, 784], parameters=parameters)]}).encode()
 
     reply = service.client.post(
         INFER, content=header + SEVEN.tobytes()[:sent], headers={"Inference-Header-Content-Length": str(len(header))}

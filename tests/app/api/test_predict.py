@@ -11,7 +11,7 @@ import pytest
 from app.input.pictures import IMAGE_TYPES
 from digits.features import Grey
 from tests.app.conftest import cases
-from tests.app.dialects import PNG, RAW, SEVEN, raw
+from tests.app.dialects import PNG, RAW, SEVEN, raw, typed
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 
 ROWS = SEVEN.tolist()
@@ -23,10 +23,6 @@ FORM_IN_BASE64 = (
     b"Content-Transfer-Encoding: base64\r\n\r\n" + b64encode(PNG) + b"\r\n--b--\r\n"
 )
 TEXT = json.dumps({"pixels": FLAT}).encode()
-
-
-def typed(kind: str, content: bytes) -> dict[str, Any]:
-    return {"content": content, "headers": {"content-type": kind}}
 
 
 def as_json(**document: Any) -> dict[str, Any]:

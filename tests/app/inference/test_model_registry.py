@@ -187,54 +187,48 @@ def readiness_changes(log: pytest.LogCaptureFixture) -> list[str]:
     return [record.message.split(":")[0] for record in log.records if record.message.startswith(("not ready", "ready"))]
 
 
-class TestPinned:
-    def test_a_missing_one_is_reported_once_and_served_when_it_appears(
-        self, root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
-    ) -> None:
-        folder(root, SECOND).rename(tmp_path / "aside")
-        registry = refreshed(root, pinned=SECOND)
-        registry.refresh()
-        assert not registry.started
+PLACE = "mnist-dense in MNIST_MODEL_DIR"
 
-        (tmp_path / "aside").rename(folder(root, SECOND))
-        registry.refresh()
 
-        assert registry.unready_reason() is None
-        assert registry.classifier.manifest.version == SECOND
-        assert readiness_changes(log) == ["not ready"]
+@cases(
+    ("pinned", "served", "reason"),
+    {
+        "a pinned version": (SECOND, SECOND, f"MNIST_MODEL_VERSION is {SECOND}: no usable version {SECOND} of {PLACE}"),
+        "a named folder": (None, THIRD, f"no usable version of {PLACE}; MNIST_MODEL_DIR does not exist"),
+    },
+)
+def test_what_is_missing_is_reported_once_and_served_when_it_appears(
+    root: Path, tmp_path: Path, log: pytest.LogCaptureFixture, pinned: int | None, served: int, reason: str
+) -> None:
+    place = root if pinned is None else folder(root, pinned)
+    place.rename(tmp_path / "aside")
+    registry = refreshed(root, pinned=pinned)
+    registry.refresh()
+    missing, started = registry.unready_reason(), registry.started
 
-    def test_no_other_version_replaces_a_damaged_one(self, root: Path) -> None:
-        (folder(root, SECOND) / MODEL).unlink()
+    (tmp_path / "aside").rename(place)
+    registry.refresh()
 
-        registry = refreshed(root, pinned=SECOND)
+    assert (missing, started) == (reason, False)
+    assert pinned or any(f"{root} does not exist" in record.message for record in log.records)
+    assert registry.unready_reason() is None
+    assert registry.classifier.manifest.version == served
+    assert readiness_changes(log) == ["not ready"]
 
-        reason = registry.unready_reason()
-        assert reason is not None
-        assert f"MNIST_MODEL_VERSION is {SECOND}" in reason
-        assert f"MNIST_MODEL_DIR/mnist-dense/{SECOND}/model.onnx: missing" in reason
-        assert not registry.started
-        assert registry.versions()[1] == KnownVersion(
-            SECOND, shipped=False, state="refused", reason="model.onnx: missing"
-        )
+
+def test_no_other_version_replaces_a_damaged_pinned_one(root: Path) -> None:
+    (folder(root, SECOND) / MODEL).unlink()
+
+    registry = refreshed(root, pinned=SECOND)
+
+    reason = str(registry.unready_reason())
+    assert f"MNIST_MODEL_VERSION is {SECOND}" in reason
+    assert f"MNIST_MODEL_DIR/mnist-dense/{SECOND}/model.onnx: missing" in reason
+    assert not registry.started
+    assert registry.versions()[1] == KnownVersion(SECOND, shipped=False, state="refused", reason="model.onnx: missing")
 
 
 class TestNamedFolder:
-    def test_one_that_does_not_exist_is_reported_once_and_served_when_it_appears(
-        self, root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
-    ) -> None:
-        named = tmp_path / "named"
-        registry = refreshed(named)
-        registry.refresh()
-        reason = registry.unready_reason()
-
-        root.rename(named)
-        registry.refresh()
-
-        assert reason == "no usable version of mnist-dense in MNIST_MODEL_DIR; MNIST_MODEL_DIR does not exist"
-        assert any(f"{named} does not exist" in record.message for record in log.records)
-        assert registry.classifier.manifest.version == THIRD
-        assert readiness_changes(log) == ["not ready"]
-
     def test_one_without_versions_serves_the_shipped_model_with_one_warning_until_a_version_appears(
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:

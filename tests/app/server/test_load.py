@@ -12,7 +12,7 @@ import pytest
 from app.settings import Settings
 from benchmarks.faults.blocking import HEAVY, probe
 from benchmarks.harness.traffic import Request, send
-from tests.app.conftest import START_SECONDS, Service
+from tests.app.conftest import Service
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow
@@ -72,10 +72,7 @@ def test_clients_that_leave_within_a_body_leave_no_connection_and_no_memory(serv
         send(service.port, half)
 
     httpx.get(f"{service.url}/livez")  # a new connection: when it is answered, the ones before it were accepted
-    deadline = time.monotonic() + START_SECONDS
-    while (remaining := connections(service)) > others and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert remaining <= others
+    service.wait_for(lambda: connections(service) <= others, f"at most {others} connections")
     long = service.client.post("/predict", content=b"\0" * LIMIT, headers={"content-type": "image/jpeg"})
     assert long.status_code == 422  # 503 if memory for bodies were missing
 

@@ -36,15 +36,9 @@ KSERVE_VOLUME = ("kserve", "volume")
 KSERVE_KEYS = ("kserve", "api-keys", "openshift")
 SERVING = [("base",), ("overlays/local",), ONE_NODE, VOLUME, PRODUCTION, BASIC, INGRESS, GATEWAY, GRPC, OPENSHIFT]
 """Each build is a folder, followed by the components that are added to it."""
-BUILDS = [
-    *SERVING,
-    ("train",),
-    ("train", "train/from-volume"),
-    ("train", "openshift"),
-    KSERVE,
-    KSERVE_VOLUME,
-    KSERVE_KEYS,
-]
+SERVERS = [*SERVING, KSERVE, KSERVE_VOLUME, KSERVE_KEYS]
+TRAINING = [("train",), ("train", "train/from-volume"), ("train", "openshift")]
+BUILDS = [*SERVERS, *TRAINING]
 
 
 @cache

@@ -24,12 +24,10 @@ from tests.deploy.kubernetes.manifests import (
     BUILDS,
     GRPC,
     INGRESS,
-    KSERVE,
-    KSERVE_KEYS,
-    KSERVE_VOLUME,
     KUBERNETES,
     PRODUCTION,
-    SERVING,
+    SERVERS,
+    TRAINING,
     Object,
     build,
     built,
@@ -44,8 +42,6 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 IMAGE = dict(re.findall(r"\b([A-Z_]+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
 """The environment that the image sets."""
 
-SERVERS = [*SERVING, KSERVE, KSERVE_VOLUME, KSERVE_KEYS]
-TRAINING = [("train",), ("train", "train/from-volume"), ("train", "openshift")]
 REQUIRE_KEYS = [folders for folders in SERVERS if "overlays/production" in folders[0] or "api-keys" in folders]
 
 OLDEST = "1.27"

@@ -188,6 +188,10 @@ class TestLoad:
 EXPECTED = "expected mnist-dense/<version>/ in this folder, found none"
 
 
+def with_version(name: str) -> Damage:
+    return lambda root: (root / artifact.NAME / name).mkdir(parents=True)
+
+
 def link_to_itself(root: Path) -> None:
     root.mkdir()
     (root / artifact.NAME).symlink_to(root / artifact.NAME)
@@ -213,16 +217,9 @@ class TestLoadNewest:
             pytest.param(lambda _: None, "{root} does not exist", True, id="no folder"),
             pytest.param(lambda root: root.write_text(""), "{root} is not a folder", True, id="a file"),
             pytest.param(lambda root: root.mkdir(), EXPECTED, True, id="an empty folder"),
-            pytest.param(
-                lambda root: (root / artifact.NAME / "abc").mkdir(parents=True), EXPECTED, True, id="no version"
-            ),
+            pytest.param(with_version("abc"), EXPECTED, True, id="no version"),
             pytest.param(link_to_itself, "{root}/mnist-dense cannot be listed: ", False, id="a link to itself"),
-            pytest.param(
-                lambda root: (root / artifact.NAME / "1000").mkdir(parents=True),
-                "{root}/mnist-dense/1000/manifest.json: missing",
-                False,
-                id="a damaged version",
-            ),
+            pytest.param(with_version("1000"), "{root}/mnist-dense/1000/manifest.json: missing", False, id="damaged"),
         ],
     )
     def test_the_shipped_model_answers_only_for_a_default_folder_without_versions(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from digits.features import Grey
 from tests.app.conftest import DAMAGED, FIRST, SECOND, THIRD, Service, cases
-from tests.app.dialects import BLANK, PNG, RAW, SEVEN, V1, base64
+from tests.app.dialects import BLANK, PNG, SEVEN, V1, base64, raw, typed
 from tests.conftest import SHIPPED_VERSION, make_graph, run_graph
 
 PREDICT = f"{V1}:predict"
@@ -78,8 +78,7 @@ def test_classes_come_with_their_labels(client: httpx.Client, digits: Grey, expe
 
 @pytest.mark.parametrize("pixels", [np.roll(SEVEN, 5, axis=0), np.zeros_like(SEVEN)], ids=["off-centre", "blank"])
 def test_floats_are_not_normalized(client: httpx.Client, pixels: Grey) -> None:
-    raw: dict[str, Any] = RAW | {"content": pixels.tobytes()}
-    untouched = client.post("/predict", params={"normalize": "never"}, **raw).json()["probabilities"]
+    untouched = client.post("/predict", params={"normalize": "never"}, **raw(pixels)).json()["probabilities"]
 
     (probabilities,) = answer(client, PREDICT, {"instances": [(pixels / np.float32(255)).tolist()]})["predictions"]
 
@@ -102,7 +101,7 @@ def test_the_spelling_of_path_and_content_type_does_not_matter(client: httpx.Cli
 
 
 def test_invocations_take_an_encoded_picture_as_the_body(client: httpx.Client) -> None:
-    reply = client.post("/invocations", content=PNG, headers={"content-type": "image/png"})
+    reply = client.post("/invocations", **typed("image/png", PNG))
 
     assert reply.json() == answer(client, PREDICT, {"instances": [FILE]})
 

@@ -12,6 +12,7 @@ from digits.features import Floats, Grey, to_features
 from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import Classifier
 from tests.app.conftest import Reloading, Service
+from tests.app.dialects import raw
 from tests.conftest import Mnist, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
@@ -33,10 +34,7 @@ def client(trusted: Service) -> httpx.Client:
 
 def ask(client: httpx.Client, pictures: Grey, **params: Any) -> httpx.Response:
     """Send pictures (N, 28, 28) that are not normalized."""
-    query = {"normalize": "never", **params}
-    return client.post(
-        "/predict", params=query, content=pictures.tobytes(), headers={"content-type": "application/octet-stream"}
-    )
+    return client.post("/predict", params={"normalize": "never", **params}, **raw(pictures))
 
 
 def answers(client: httpx.Client, pictures: Grey, **params: Any) -> list[dict[str, Any]]:

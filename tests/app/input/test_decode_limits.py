@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.settings import Settings
 from tests.app.conftest import Service, cases, running_service
+from tests.app.dialects import typed
 from tests.conftest import encoded
 from tests.picture_files import gif, grey_tags, png, png_chunk, tiff, webp
 
@@ -129,13 +130,11 @@ def bombed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @cases(("bomb", "status"), BOMBS)
 def test_no_body_costs_more_than_a_large_picture(bombed: Service, bomb: Callable[[], Bomb], status: int) -> None:
-    content_type, body = bomb()
+    kind, body = bomb()
     process = psutil.Process(bombed.process.pid)
     cpu_before = sum(process.cpu_times()[:2])
 
-    reply = bombed.client.post(
-        "/predict", params={"normalize": "never"}, content=body, headers={"content-type": content_type}
-    )
+    reply = bombed.client.post("/predict?normalize=never", **typed(kind, body))
 
     assert len(body) <= LIMIT
     assert reply.status_code == status, reply.text
@@ -146,8 +145,7 @@ def test_no_body_costs_more_than_a_large_picture(bombed: Service, bomb: Callable
 def test_a_form_frees_each_picture_before_the_next(bombed: Service) -> None:
     picture = Image.new("RGB", (3500, 3500), "white")
     picture.paste("black", (1600, 500, 1900, 3000))
-    content_type, body = form(*[encoded(picture)] * 8)  # one takes 70 MB
 
-    reply = bombed.client.post("/predict", content=body, headers={"content-type": content_type})
+    reply = bombed.client.post("/predict", **typed(*form(*[encoded(picture)] * 8)))  # one takes 70 MB
 
     assert reply.status_code == 200, reply.text

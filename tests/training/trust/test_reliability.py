@@ -2,20 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 
 from digits.features import Floats
-from training.data.images import Labels
+from tests.training.trust.test_conformal import drawn
 from training.trust.reliability import reliability
-
-
-def drawn(seed: int, count: int, *, temperature: float = 1) -> tuple[Floats, Labels]:
-    """Draw probabilities, and true digits from the probabilities after temperature scaling."""
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 2, (count, 10))
-    # Gumbel's trick: the largest of logits plus noise is a draw from their softmax.
-    labels = (logits / temperature + rng.gumbel(size=logits.shape)).argmax(axis=1)
-    return softmax(logits, axis=1).astype(np.float32), labels.astype(np.uint8)
 
 
 def zero_or_one(*shares: float) -> Floats:
@@ -44,10 +34,10 @@ def test_the_figures_follow_their_definitions() -> None:
 
 
 def test_right_probabilities_have_an_ece_below_chance_level_95_times_in_100() -> None:
-    result = [reliability(*drawn(seed, 150)) for seed in range(100)]
+    result = [reliability(*drawn(np.random.default_rng(seed), 150, honesty=1)) for seed in range(100)]
 
     below = sum(each.ece <= each.ece_by_chance for each in result)
 
     assert 89 <= below <= 99  # 99 % of binomial draws
-    overconfident = reliability(*drawn(0, 500, temperature=2))
+    overconfident = reliability(*drawn(np.random.default_rng(0), 500, honesty=0.5))
     assert overconfident.ece > 2 * overconfident.ece_by_chance

@@ -14,9 +14,9 @@ _SMALL = 0.55
 _COMMA = 0.4
 """A 1 that is lower than this, in the same heights, and below the middle of its line, is a comma."""
 
-_REACH = 0.05
-"""A 1 that reaches further than this above and below its line's other digits, in their heights, may be a slash or a
-bracket."""
+_REACH = {1: 0.05, 7: 0.1}
+"""A 1 or a 7 that reaches further than this above and below its line's other digits, in their heights, may be a slash
+or a bracket."""
 
 
 def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
@@ -29,7 +29,7 @@ def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
         typical = float(np.median(others[:, 3] - others[:, 1]))
         _, others_top, _, others_bottom = np.median(others, axis=0)
         _, top, _, bottom = digit.box.corners
-        is_sign = digit.digit == 1 and min(others_top - top, bottom - others_bottom) > _REACH * typical
+        is_sign = min(others_top - top, bottom - others_bottom) > _REACH.get(digit.digit, np.inf) * typical
         found.append(bool(digit.box.height < _SMALL * typical or is_sign))
     for at, (left, right) in enumerate(pairwise(digits)):
         # The rings of a percent sign share its slash.

@@ -306,11 +306,15 @@ def bracket(pen: Any, left: int) -> None:
     pen.arc((left - 40, 28, left + 12, 40 + HEIGHT + 12), -75, 75, fill=0, width=6)
 
 
+def bent_bracket(pen: Any, left: int) -> None:
+    pen.line([(left, 26), (left + 26, 52), (left + 26, 80), (left, 40 + HEIGHT + 14)], fill=0, width=6, joint="curve")
+
+
 def minus(pen: Any, left: int) -> None:
     pen.line((2, 40 + HEIGHT // 2, 24, 40 + HEIGHT // 2), fill=0, width=5)
 
 
-@pytest.mark.parametrize("sign", [slash, rings, small_rings_beside_a_bar, equals, bracket, minus])
+@pytest.mark.parametrize("sign", [slash, rings, small_rings_beside_a_bar, equals, bracket, bent_bracket, minus])
 def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
     classifier: Classifier, written: list[Grey], sign: Callable[[Any, int], None]
 ) -> None:

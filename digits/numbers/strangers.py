@@ -7,9 +7,10 @@ import numpy as np
 
 from digits.normalization.parts import Ints
 from digits.numbers.search import FoundDigit
+from digits.numbers.segment import Box
 
 _SMALL = 0.55
-"""A digit that is lower than this, in heights of its line's other digits, may be a ring of a percent sign."""
+"""A digit lower than this, in heights of the others of its line, may be a ring of a percent sign, or an exponent."""
 
 _COMMA = 0.4
 """A 1 that is lower than this, in the same heights, and below the middle of its line, is a comma."""
@@ -24,7 +25,8 @@ def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
     found = []
     for digit, others in zip(digits, _others(digits), strict=True):
         if not len(others):
-            found.append(False)
+            below = [each.box for each in digits if each.line == digit.line + 1]
+            found.append(any(_is_exponent(digit.box, base) for base in below))
             continue
         typical = float(np.median(others[:, 3] - others[:, 1]))
         _, others_top, _, others_bottom = np.median(others, axis=0)
@@ -36,6 +38,10 @@ def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
         if (left.digit, right.digit) == (9, 6) and left.box.x + left.box.width > right.box.x:
             found[at] = found[at + 1] = found[at] or left.line == right.line
     return found
+
+
+def _is_exponent(box: Box, base: Box) -> bool:
+    return box.height < _SMALL * base.height and 0 <= box.x - base.x - base.width < base.height
 
 
 def commas(digits: Sequence[FoundDigit]) -> list[bool]:

@@ -317,6 +317,7 @@ def test_an_exponent_is_a_further_digit(classifier: Classifier, mnist: Mnist) ->
     (record,) = predict(classifier, [normalize(page)])
 
     assert (record["left_out"], record["accept"]) == (1, False)
+    assert read_number(classifier, Picture(encoded(page)))["accept"] is False
 
 
 def test_a_point_behind_the_digit_and_a_digit_that_touches_an_edge_do_not_count(

@@ -107,7 +107,7 @@ class DecodePool:
             self._waiting -= 1
 
     def _work(self) -> None:
-        """Do the next jobs.
+        """Do the jobs that wait, and return the results of all threads when none is left, and at intervals before.
 
         The executor makes one call for each job. If an earlier call has done the job already, this call does nothing.
         """
@@ -116,8 +116,9 @@ class DecodePool:
                 job = self._jobs.popleft()
                 job.run()
                 self._done.append(job)
-                if not self._jobs or time.perf_counter() > self._return_time:
+                if time.perf_counter() > self._return_time:
                     self._return()
+        self._return()
 
     def _return(self) -> None:
         """Return the results of all threads so far."""

@@ -35,7 +35,7 @@ from digits.normalization import ink_map
 from digits.normalization.light import even_light
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import Page, find_page, moved
-from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
+from digits.normalization.paper import MIN_CONTRAST, SMALL_SIDE, TINY_SIDE, EvenPaper, even_paper, is_darker
 from digits.normalization.parts import (
     WHOLE,
     Ints,
@@ -46,6 +46,7 @@ from digits.normalization.parts import (
     extent,
     find_parts,
     inside_frame,
+    smallest_rectangle,
     without_line_above,
     without_mark,
 )
@@ -85,9 +86,6 @@ _BLOCK = 0.4, 0.85
 
 _MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 """Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
-
-_PHOTO_SIDE = 96
-"""A view with fewer pixels along its longer side is of a small picture that was cut to its digit, often too tightly."""
 
 _FREE = 0.6
 """An edge that a digit touches cuts it off if the opposite edge is further away than this share of its longer side."""
@@ -230,10 +228,10 @@ class Look:
     @property
     def shows_block(self) -> bool:
         """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
-        if self.paper is None or not self.paper.is_compact or max(self.view.shape) < _PHOTO_SIDE or not self.found:
+        if self.paper is None or not self.paper.is_compact or max(self.view.shape) < SMALL_SIDE or not self.found:
             return False
         block = cv2.findNonZero(self.found[0].kept.view(np.uint8))
-        shorter, longer = sorted(1 + side for side in cv2.minAreaRect(block)[1])
+        shorter, longer = smallest_rectangle(block)
         return bool(shorter > _BLOCK[0] * longer and len(block) > _BLOCK[1] * shorter * longer)
 
     def shows_large_digit(self, picture: Grey) -> bool:
@@ -405,7 +403,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     if np.count_nonzero(totals) == 1:
         is_kept = totals > 0
         return _Found(ink, is_kept[parts.labels], 0, _doubts(parts, is_kept), is_alone=True)
-    at_edge = np.asarray(parts.edges.any(axis=0))
+    at_edge = np.asarray(parts.margins.min(axis=1) == 0)
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     corners, side = parts.corners, parts.sides[main]
     gaps = _gaps(corners, corners[main])
@@ -419,10 +417,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
     left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
-        rows, columns = parts.labels.shape
-        left, top, right, bottom = corners[main].tolist()
-        is_near_edge = min(left, top, columns - right, rows - bottom) <= 0.1 * side
-        is_other &= ~at_edge | ((apart <= 0.1 * side) & is_near_edge)
+        is_other &= ~at_edge | (np.maximum(apart, parts.margins[main].min()) <= 0.1 * side)
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)
     is_kept = is_within & (totals >= _MIN_TOTAL)  # as the eyes of a face
     is_kept[main] = True
@@ -435,22 +430,16 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
 
 def _doubts(parts: Parts, is_kept: Mask) -> int:
     """Return how many dots are right above or below the digit, and 1 more if an edge of the picture cuts it off."""
-    rows, columns = parts.labels.shape
     left, top = parts.corners[is_kept, :2].min(axis=0).tolist()
     right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
     side = max(right - left, bottom - top)
-    margins = left, top, columns - right, rows - bottom
-    opposite = margins[2:] + margins[:2]
-    is_cut_off = max(rows, columns) >= _PHOTO_SIDE and any(
-        near == 0 and far > _FREE * side for near, far in zip(margins, opposite, strict=True)
-    )
-    if is_kept.all(where=parts.totals > 0):
-        return int(is_cut_off)
+    margins = parts.margins[is_kept].min(axis=0)
+    is_cut_off = max(parts.labels.shape) >= SMALL_SIDE and ((margins == 0) & (np.roll(margins, 2) > _FREE * side)).any()
     middles = parts.corners[:, 0] + parts.boxes[:, 2] / 2
     beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
     is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
     is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
-    return int(np.count_nonzero(is_dot)) + is_cut_off
+    return int(np.count_nonzero(is_dot)) + int(is_cut_off)
 
 
 def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[Mask, bool] | None:

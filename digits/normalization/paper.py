@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines
+from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines, smallest_rectangle
 from digits.pictures.downscale import downscale, downscale_factor
 
 LIGHT_SIDE = 40
@@ -31,9 +31,9 @@ _MAX_PAPER_RANGE = 0.15
 
 _MAX_HALF_STROKE, _MAX_HALF_STROKE_SMALL = 0.14, 0.3
 """Half of the widest stroke, as a share of the longer side. What is wider is a shadow. The second one is for pictures
-with fewer pixels than _SMALL_SIDE, which may be cut to a bold digit."""
+with fewer pixels than SMALL_SIDE, which may be cut to a bold digit."""
 
-_SMALL_SIDE = 96
+SMALL_SIDE = 96
 
 _COMPACT, _WIDE = 4.5, 0.1
 """A part is compact if its area is less than this, in squares of its greatest width, or half its width more than this,
@@ -133,7 +133,7 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), sides[is_ink_dark].half_stroke
     is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * contrast)
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
-        widest = _MAX_HALF_STROKE if max(picture.shape) >= _SMALL_SIDE else _MAX_HALF_STROKE_SMALL
+        widest = _MAX_HALF_STROKE if max(picture.shape) >= SMALL_SIDE else _MAX_HALF_STROKE_SMALL
         is_even = is_even and half_stroke <= widest and not _fills_one_side(ink)
     is_tiny = max(picture.shape) < TINY_SIDE
     if not (is_even or is_tiny):
@@ -151,7 +151,7 @@ def _is_solid(side: NDArray[np.uint8]) -> bool:
     part = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)
     hull = cv2.convexHull(cv2.findNonZero(part))
     size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(part), hull, 1))
-    shorter, longer = sorted(1 + side for side in cv2.minAreaRect(hull)[1])
+    shorter, longer = smallest_rectangle(hull)
     least = _SOLID_RECTANGLE if size > _RECTANGLE * shorter * longer else _SOLID
     return bool(shorter > _NARROWEST * longer and cv2.countNonZero(part) > least * size)
 

@@ -76,15 +76,16 @@ class Parts:
         return np.hstack([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]])
 
     @cached_property
-    def edges(self) -> Mask:
-        """(4, 1 + parts): whether each part touches the left, top, right and bottom edge of the picture."""
+    def margins(self) -> Ints:
+        """(1 + parts, 4), by label: the distances to the left, top, right and bottom edge of the picture."""
         rows, columns = self.labels.shape
-        return np.asarray(self.corners == (0, 0, columns, rows)).T
+        return np.asarray(np.abs(self.corners - (0, 0, columns, rows)))
 
     @cached_property
     def large(self) -> Ints:
-        """The labels of the parts that are not much smaller than the largest."""
-        return np.flatnonzero((self.sides >= self.sides[1:].max(initial=1) / 5) & (self.totals > 0))
+        """The labels of the parts that are not much smaller than the largest, from top to bottom."""
+        large = np.flatnonzero((self.sides >= self.sides[1:].max(initial=1) / 5) & (self.totals > 0))
+        return np.asarray(large[self.boxes[large, 1].argsort(kind="stable")])
 
     def inside(self, label: int) -> Mask:
         """Return which parts are inside of the box of another one and do not reach its sides, by label."""
@@ -116,7 +117,7 @@ def find_parts(ink: Floats, threshold: float = COVERED) -> Parts:
 
 
 def without_mark(parts: Parts) -> Mask | None:
-    """Return which parts are left without a mark that somebody has added, (1 + parts,). None if there is no mark.
+    """Leave out a mark that somebody has added. Return which parts remain, (1 + parts,). None if there is no mark.
 
     A mark is a frame or a circle around all other large parts, or lines below them. What is outside of a frame, such as
     its label, is gone with it.
@@ -133,7 +134,7 @@ def without_mark(parts: Parts) -> Mask | None:
         is_around = high > _THIN * height[outer] and 2 * height[outside].max(initial=0) < high
         if is_around and _is_outline(parts.labels[parts.box(outer)] == outer):
             return inside
-    *others, lowest = large[top[large].argsort()].tolist()
+    *others, lowest = large.tolist()
     lines: list[int] = []
     while others and 2 * bottom[others].max() <= top[lowest] + bottom[lowest] and _is_line(parts, lowest, others):
         lines.append(lowest)
@@ -142,17 +143,16 @@ def without_mark(parts: Parts) -> Mask | None:
 
 
 def without_line_above(parts: Parts) -> Mask | None:
-    """Return which parts are left without a line above all others, (1 + parts,). None if there is none.
+    """Leave out a line above all other parts. Return which parts remain, (1 + parts,). None if there is no such line.
 
     The bar of a 5 or of a 7 is nearer to the rest, or narrower.
     """
-    highest, *others = sorted(parts.large.tolist(), key=lambda label: int(parts.boxes[label, 1])) or [0]
-    if not others or not _is_line(parts, highest, others):
+    large = parts.large.tolist()
+    if len(large) < 2 or not _is_line(parts, large[0], large[1:]):
         return None
-    left, top, right, bottom = parts.corners[others].T
-    start, _, stop, end = parts.corners[highest]
+    (start, _, stop, end), (left, top, right, bottom) = parts.corners[large[0]], parts.corners[large[1:]].T
     is_apart = top.min() - end >= _APART * (bottom.max() - top.min())
-    return _all_but(parts, [highest]) if is_apart and start <= left.min() and stop >= right.max() else None
+    return _all_but(parts, large[:1]) if is_apart and start <= left.min() and stop >= right.max() else None
 
 
 def _is_line(parts: Parts, label: int, others: list[int]) -> bool:
@@ -176,7 +176,7 @@ def inside_frame(parts: Parts) -> Mask | None:
     outer = int((parts.boxes[1:, 2] * parts.boxes[1:, 3]).argmax()) + 1
     box = parts.box(outer)
     mask = np.asarray(parts.labels[box] == outer)
-    corners = None if parts.edges[:, outer].any() else _frame_corners(mask)
+    corners = _frame_corners(mask) if parts.margins[outer].all() else None
     if corners is None:
         return None
     filled = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), corners + 1, 1)
@@ -232,11 +232,16 @@ def has_lines(parts: Parts) -> bool:
     if longest < ink.shape[1] and cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any():
         return True
     is_thin = is_part & (parts.areas < _THIN * width * height)
-    left, top, right, bottom = parts.edges
+    left, top, right, bottom = parts.margins.T == 0
     if np.count_nonzero(is_part) > 1 and (is_thin & (left & right | top & bottom)).any():
         return True
     high = height * is_part
     return any((high[parts.inside(part)] > _THIN * high[part]).any() for part in np.flatnonzero(is_thin).tolist())
+
+
+def smallest_rectangle(points: NDArray[np.int32]) -> list[float]:
+    """Return the shorter and the longer side of the smallest rectangle around pixels, at any angle."""
+    return sorted(1 + side for side in cv2.minAreaRect(points)[1])
 
 
 def extent(mask: Mask) -> Slices:

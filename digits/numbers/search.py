@@ -4,6 +4,7 @@ This is the segmentation-recognition graph of Matan et al. (1992) and LeCun et a
 chosen on strings of MNIST's validation digits, by `python -m benchmarks.quality.numbers --from validation`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -125,11 +126,16 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
 def _equals_signs(corners: list[list[int]]) -> int:
     """Return how many pairs of pieces are dashes, one below the other. The corners are left, top, right and bottom."""
     return sum(
-        right - left >= _DASH * (bottom - top)
-        and next_right - next_left >= _DASH * (next_bottom - next_top)
-        and min(right, next_right) - max(left, next_left) > 0.5 * min(right - left, next_right - next_left)
-        for (left, top, right, bottom), (next_left, next_top, next_right, next_bottom) in pairwise(corners)
+        _is_dash(dash)
+        and _is_dash(other)
+        and min(dash[2], other[2]) - max(dash[0], other[0]) > 0.5 * min(dash[2] - dash[0], other[2] - other[0])
+        for dash, other in pairwise(corners)
     )
+
+
+def _is_dash(corners: Sequence[float]) -> bool:
+    left, top, right, bottom = corners
+    return right - left >= _DASH * (bottom - top)
 
 
 def _has_minus(line: Line, read: _LineReading) -> bool:
@@ -139,9 +145,8 @@ def _has_minus(line: Line, read: _LineReading) -> bool:
     first = line.candidates[read.chosen[0]]
     box = line.box(first)
     return any(
-        right - left >= _DASH * (bottom - top)
-        and box.y + box.height / 4 < (top + bottom) / 2 < box.y + box.height * 3 / 4
-        for left, top, right, bottom in line.corners[[piece for piece in read.left_out if piece < first.first]].tolist()
+        _is_dash(dash) and box.y + box.height / 4 < (dash[1] + dash[3]) / 2 < box.y + box.height * 3 / 4
+        for dash in line.corners[[piece for piece in read.left_out if piece < first.first]].tolist()
     )
 
 

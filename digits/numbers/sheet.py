@@ -50,8 +50,9 @@ _MAX_PIXELS = 1_000_000
 _SURE_IN_MAP = 20
 """The same as _SURE for the network, which misses more digits in few pixels."""
 
-_MARGIN_LINE = 4
-"""A line at the upper or lower edge is this many times as high as wide, and twice as high as the digits beside it."""
+_MARGIN_LINE, _SPECK = 4, 8
+"""A line at the upper or lower edge is at least this many times as high as wide, and twice as high as the digits beside
+it. Marks lower than the highest one by the second factor are specks."""
 
 _MOST_DEGREES = 15
 """The largest slope of a line of digits."""
@@ -246,12 +247,12 @@ def _find_marks(ink: Floats, factor: int) -> _Marks:
     kept = parts.totals >= 4
     if unmarked is not None:
         kept &= unmarked
-    is_margin = parts.edges[[1, 3]].any(axis=0) & (heights >= _MARGIN_LINE * widths)
-    if (written := kept & ~is_margin & (8 * heights >= heights[kept].max(initial=0))).any():
+    is_margin = (parts.margins[:, 1::2].min(axis=1) == 0) & (heights >= _MARGIN_LINE * widths)
+    if (written := kept & ~is_margin & (_SPECK * heights >= heights[kept].max(initial=0))).any():
         kept &= ~is_margin | (heights < 2 * typical_height(heights[written]))
     if kept.any():
         height = typical_height(heights[kept])
-        is_cut_off = parts.edges.any(axis=0) & (heights < 0.5 * height)
+        is_cut_off = (parts.margins.min(axis=1) == 0) & (heights < 0.5 * height)
         is_rule = (widths >= 2.5 * height) & (heights <= 0.4 * height)
         kept &= (parts.sides >= 0.14 * height) & ~is_rule & ~is_cut_off
     if not kept.any():

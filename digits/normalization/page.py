@@ -139,7 +139,6 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
-    heights = np.array([cv2.boundingRect(outline)[3] for outline in outlines])
     for outline in outlines:
         area = cv2.contourArea(outline)
         if not _AREAS[0] * small.size < area < _AREAS[1] * small.size:
@@ -167,7 +166,8 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
             elsewhere &= outside
         else:
             is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-            is_plot = is_sharp and np.count_nonzero(heights > _LABEL * cv2.boundingRect(outline)[3]) == 1
+            high = _LABEL * cv2.boundingRect(outline)[3]
+            is_plot = is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == 1
             written.append((area, corners, outside, within, is_plot))
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
     for area, corners, outside, within, is_plot in written:

@@ -94,6 +94,10 @@ _DOT, _DOT_NEAR = 0.005, 0.4
 """A dot above or below a digit has more ink than the first share of its longer side's square, and is nearer to it than
 the second share of that side."""
 
+_SOLID = 0.6, 0.7
+"""A solid shape is wider than the first share of its length, and fills more than the second share of its box. Digits
+have loops or gaps."""
+
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
 
@@ -112,8 +116,8 @@ class Normalized:
     part: Part = WHOLE
     """The part of the picture that the digit is in."""
     doubts: int = 0
-    """Number of dots above or below the digit, as of a question mark, 1 more if an edge of the picture cuts it off, and
-    1 more if `is_main_part`."""
+    """Number of dots above or below the digit, as of a question mark, and of marks in its loops, as the eyes of a face.
+    1 more each if an edge of the picture cuts it off, if it is solid, and if `is_main_part`."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
     other_look: "OtherLook | None" = None
@@ -236,8 +240,8 @@ class Look:
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
-        flat = picture if self.page is None else self.page.from_above(picture)[0]
-        scale = _scale(flat, self.view)
+        longer = max(picture.shape) if self.page is None else self.page.longer_side(picture)
+        scale = longer / max(self.view.shape)
         return bool(self.found) and min(found.side for found in self.found) * scale >= _LARGE_DIGIT
 
 
@@ -287,13 +291,16 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
     inner = _grown(extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
     redrawn = redraw(fine.ink[inner] * mask)
+    solid = redrawn.pixels > 127
+    shape = solid[extent(solid)]
+    is_solid = min(shape.shape) > _SOLID[0] * max(shape.shape) and shape.mean() > _SOLID[1]
     return Normalized(
         redrawn.pixels,
         tuple(filter(None, ("inverted" if is_dark else "", "cropped", redrawn.change, "centered"))),
         found.left_out,
         seen,
         _part(box, view.shape),
-        found.doubts,
+        found.doubts + bool(is_solid),
         found.is_alone,
         is_main_part=found.is_main_part,
         is_less_sure=found.is_less_sure,
@@ -429,7 +436,9 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
 
 
 def _doubts(parts: Parts, is_kept: Mask) -> int:
-    """Return how many dots are right above or below the digit, and 1 more if an edge of the picture cuts it off."""
+    """Return how many dots are right above or below the digit and how many marks are in the loops of its largest part,
+    and 1 more if an edge of the picture cuts it off.
+    """
     left, top = parts.corners[is_kept, :2].min(axis=0).tolist()
     right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
     side = max(right - left, bottom - top)
@@ -439,7 +448,24 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
     beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
     is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
     is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
-    return int(np.count_nonzero(is_dot)) + int(is_cut_off)
+    return int(np.count_nonzero(is_dot)) + int(is_cut_off) + _marks_in_loops(parts, int((parts.totals * is_kept).argmax()))
+
+
+def _marks_in_loops(parts: Parts, main: int) -> int:
+    """Return how many other parts are inside of a loop of a part, as the eyes of a face are.
+
+    Those with a loop of their own do not count, because a digit that is drawn as an outline has them.
+    """
+    inside = np.flatnonzero(parts.inside(main) & (parts.totals >= _MIN_TOTAL))
+    if not len(inside):
+        return 0
+    labels = parts.labels[parts.box(main)]
+    part = np.equal(labels, main).view(np.uint8)
+    outlines = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    filled = cv2.drawContours(part, outlines, -1, 1, cv2.FILLED).view(bool)
+    marks = (filled & np.isin(labels, inside)).view(np.uint8)
+    nested = cv2.findContours(marks, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)[1]
+    return 0 if nested is None else int(np.count_nonzero((nested[0, :, 2:] < 0).all(axis=1)))
 
 
 def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[Mask, bool] | None:

@@ -16,7 +16,7 @@ from digits.features import Floats, Grey
 from digits.normalization.parts import Mask
 
 _VIEW_SIDE = 160
-"""Longer side of the reduced picture in which a sheet is looked for."""
+"""Longer side of the reduced picture in which a sheet is looked for. A sheet is cut out with at least as many pixels."""
 
 _SMALLEST_PICTURE = 96
 """Pictures with fewer pixels along their longer side show no sheet on something else."""
@@ -66,11 +66,19 @@ class Page:
     corners: Floats
     """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
 
+    def longer_side(self, picture: Grey) -> float:
+        """Return the length of its longer side in pixels of the picture."""
+        return float(_lengths(self.corners * picture.shape[::-1]).max())
+
     def from_above(self, picture: Grey) -> tuple[Grey, NDArray[np.float64]]:
-        """Return the sheet without its edges, and the matrix (3, 3) from its pixels to those of the picture."""
+        """Return the sheet without its edges, and the matrix (3, 3) from its pixels to those of the picture.
+
+        It is enlarged if it has fewer than _VIEW_SIDE pixels along its longer side.
+        """
         corners = (self.corners * picture.shape[::-1] - 0.5).astype(np.float32)
         lengths = _lengths(corners)
-        width, height = (max(8, int(opposite.max())) for opposite in (lengths[::2], lengths[1::2]))
+        times = max(1, _VIEW_SIDE / lengths.max())
+        width, height = (max(8, int(times * opposite.max())) for opposite in (lengths[::2], lengths[1::2]))
         margin = _INSET * min(width, height) + 1
         target = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + margin * np.array(
             [(-1, -1), (1, -1), (1, 1), (-1, 1)]

@@ -23,6 +23,7 @@ from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, predictions
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
+from digits.normalization.parts import smallest_rectangle
 from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
 from digits.numbers.segment import Box, Segmentation, segment
 from digits.numbers.sheet import SHEET_SIDE, find_sheet
@@ -45,6 +46,9 @@ _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
+
+_FAR_LARGER = 2
+"""A note is larger than the digits on it by more than this factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,13 @@ class PreparedNumber:
             box = Box.around([np.multiply(whole.normalized.part, self.size * 2)])
             digit = FoundDigit(whole.row, 0, whole.digit, box, whole.other)
             one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
+            if len(reading.digits) == 1:
+                reading = replace(reading, left_out=max(reading.left_out, left_out))
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading.digits, scores) <= _FEW_DIGITS:
                 return one
-            together = Box.around([found.box.corners for found in reading.digits])
-            if together.width <= _WIDEST_DIGIT * together.height:
-                is_stacked = reading.digits[-1].line == len(reading.digits) - 1  # as the pieces of a broken 9
+            is_stacked = reading.digits[-1].line == len(reading.digits) - 1  # as the pieces of a broken 9
+            if is_stacked or _may_be_one(reading.digits):
                 if one.cost + (0 if is_stacked else _CHEAPER) < reading.cost:
                     return one
                 if one.cost < reading.cost + CLEARLY_CHEAPER:
@@ -160,12 +165,20 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
 
     `has_all` says whether the second one, after another look, has chosen among what the first one saw too.
     """
-    # Different looks may see different numbers of digits.
-    is_second = has_all or second.cost / len(second.digits) < first.cost / len(first.digits)
+    # Different looks may see different numbers of digits, and one of them the note that the digits are on.
+    is_note = len(second.digits) == 1 and _is_around(second.digits[0].box, first.digits)
+    is_second = has_all or (not is_note and second.cost / len(second.digits) < first.cost / len(first.digits))
     best, rival = (second, first) if is_second else (first, second)
     digits = [_beside(found, rival.digits) for found in best.digits]
     missed = sum(not _in_place_of(each, digits) for each in rival.digits)
     return replace(best, digits=digits, left_out=best.left_out + missed), is_second
+
+
+def _is_around(box: Box, digits: Sequence[FoundDigit]) -> bool:
+    """Return whether several digits are inside of a box that is far larger than they are together."""
+    inner = Box.around([found.box.corners for found in digits])
+    is_larger = box.width * box.height > _FAR_LARGER * inner.width * inner.height
+    return len(digits) > 1 and is_larger and Box.around([box.corners, inner.corners]) == box
 
 
 def _beside(found: FoundDigit, others: Sequence[FoundDigit]) -> FoundDigit:
@@ -213,6 +226,14 @@ def _without_print(reading: Reading, scores: Scores) -> Reading:
     ]
     digits = [replace(found, line=number) for number, line in enumerate(kept) for found in line]
     return replace(reading, digits=digits, left_out=reading.left_out + len(reading.digits) - len(digits))
+
+
+def _may_be_one(digits: Sequence[FoundDigit]) -> bool:
+    """Return whether digits beside each other, on a line of any slope, are together not too wide for one digit."""
+    corners = np.array([found.box.corners for found in digits], np.int32)
+    (left, top), (right, bottom) = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    shorter, longer = smallest_rectangle(corners[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 2))
+    return bool(bottom - top > right - left) or longer <= _WIDEST_DIGIT * shorter
 
 
 def _share_of_digits(digits: Sequence[FoundDigit], scores: Scores) -> float:

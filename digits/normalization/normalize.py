@@ -279,21 +279,21 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
     box, fine = extent(found.kept), found
-    scale = _scale(flat, view)
-    if scale > 1 and found.side < _LARGE_DIGIT:
-        around = _grown(box, found.side // 3 + 3)
+    scale, side = _scale(flat, view), _longer_side(box)
+    if scale > 1 and side < _LARGE_DIGIT:
+        around = _grown(box, side // 3 + 3)
         rows, columns = (
             slice(int(side.start * scale), min(math.ceil(side.stop * scale), length))
             for side, length in zip(around, flat.shape, strict=True)
         )
         close = _view(flat[rows, columns], _VIEW_SIDE)
         fine = _find(close, paper, _part((rows, columns), flat.shape), _near(found.kept[around]))[0]
-    inner = _grown(extent(fine.kept), 1)
+    inner = _grown(box if fine is found else extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
     redrawn = redraw(fine.ink[inner] * mask)
     solid = redrawn.pixels > 127
     shape = solid[extent(solid)]
-    is_solid = min(shape.shape) > _SOLID[0] * max(shape.shape) and shape.mean() > _SOLID[1]
+    is_solid = min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size
     return Normalized(
         redrawn.pixels,
         tuple(filter(None, ("inverted" if is_dark else "", "cropped", redrawn.change, "centered"))),
@@ -311,6 +311,10 @@ def _part(box: Slices, shape: tuple[int, ...]) -> Part:
     """Return the part of a picture that a box takes."""
     (rows, columns), (height, width) = box, shape
     return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
+
+
+def _longer_side(box: Slices) -> int:
+    return max(int(side.stop - side.start) for side in box)
 
 
 def _scale(picture: Grey, view: Grey) -> float:
@@ -359,7 +363,7 @@ class _Found:
     @property
     def side(self) -> int:
         """Longer side of the digit in pixels of the view."""
-        return max(int(side.stop - side.start) for side in extent(self.kept))
+        return _longer_side(extent(self.kept))
 
 
 def _find(view: Grey, paper: EvenPaper | None, part: Part | None = None, near: Mask | None = None) -> list[_Found]:
@@ -408,8 +412,9 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     """
     totals = parts.totals if among is None else parts.totals * among
     if np.count_nonzero(totals) == 1:
-        is_kept = totals > 0
-        return _Found(ink, is_kept[parts.labels], 0, _doubts(parts, is_kept), is_alone=True)
+        only = int(totals.argmax())
+        doubts = int(_is_cut_off(parts.corners[only].tolist(), ink.shape))
+        return _Found(ink, parts.labels == only, 0, doubts, is_alone=True)
     at_edge = np.asarray(parts.margins.min(axis=1) == 0)
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     corners, side = parts.corners, parts.sides[main]
@@ -442,13 +447,22 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
     left, top = parts.corners[is_kept, :2].min(axis=0).tolist()
     right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
     side = max(right - left, bottom - top)
-    margins = parts.margins[is_kept].min(axis=0)
-    is_cut_off = max(parts.labels.shape) >= SMALL_SIDE and ((margins == 0) & (np.roll(margins, 2) > _FREE * side)).any()
+    is_cut_off = _is_cut_off([left, top, right, bottom], parts.labels.shape)
     middles = parts.corners[:, 0] + parts.boxes[:, 2] / 2
     beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
     is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
     is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
-    return int(np.count_nonzero(is_dot)) + int(is_cut_off) + _marks_in_loops(parts, int((parts.totals * is_kept).argmax()))
+    main = int((parts.totals * is_kept).argmax())
+    return int(np.count_nonzero(is_dot)) + int(is_cut_off) + _marks_in_loops(parts, main)
+
+
+def _is_cut_off(corners: list[int], shape: tuple[int, ...]) -> bool:
+    """Return whether a digit touches an edge of a picture that is not small, and is far from the opposite one."""
+    left, top, right, bottom = corners
+    margins = [left, top, shape[1] - right, shape[0] - bottom]
+    free = _FREE * max(right - left, bottom - top)
+    opposite = margins[2:] + margins[:2]
+    return max(shape) >= SMALL_SIDE and any(not near and far > free for near, far in zip(margins, opposite, strict=True))
 
 
 def _marks_in_loops(parts: Parts, main: int) -> int:

@@ -224,13 +224,16 @@ def has_lines(parts: Parts) -> bool:
     A line goes from edge to edge, or is longer than a digit's stroke. A frame encloses another part. A mark that can be
     left out does not count.
     """
-    kept = without_mark(parts)
     width, height = parts.boxes[:, 2:].T
+    if len(parts.areas) == 2 and width[1] <= _LONG * height[1]:
+        return False
+    kept = without_mark(parts)
     is_part = np.arange(len(height)) > 0 if kept is None else kept
     longest = int(_LONG * height[is_part].max(initial=0)) + 1
-    ink = (parts.labels > 0 if kept is None else kept[parts.labels]).view(np.uint8)
-    if longest < ink.shape[1] and cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any():
-        return True
+    if (width * is_part).max() >= longest:
+        ink = (parts.labels > 0 if kept is None else kept[parts.labels]).view(np.uint8)
+        if cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any():
+            return True
     is_thin = is_part & (parts.areas < _THIN * width * height)
     left, top, right, bottom = parts.margins.T == 0
     if np.count_nonzero(is_part) > 1 and (is_thin & (left & right | top & bottom)).any():

@@ -148,8 +148,8 @@ def _calibrate_and_publish(
     head = None
     if temperature is not None and data.preprocessing == "normalize":  # the head learns from strokes as other things
         with step("learning what other pictures look like"):
-            most = len(split.y_train) if isinstance(run.recipe, Robust) else novelty.MAX_DIGITS
-            head = novelty.fit(network, split, seed=run.seed, has_digits=data.has_digits, max_digits=most)
+            is_thorough = isinstance(run.recipe, Robust)
+            head = novelty.fit(network, split, seed=run.seed, has_digits=data.has_digits, is_thorough=is_thorough)
 
     with step("exporting the network for the service"):
         exported = export(network, data, head=head, explain=True)

@@ -77,8 +77,9 @@ class Prediction(DigitPrediction):
     model: ModelName
     """`name` and `version` of the model that answered."""
     left_out: OrAbsent[Annotated[int, Field(ge=1)]] = None
-    """Number of marks that were not read: other digits, and dots above or below the digit. It is 1 more if an edge of
-    the picture cuts the digit off. Absent if there are none. `POST /read` reads all digits."""
+    """Number of marks that were not read: other digits, dots above or below the digit, and marks in its loops. It is 1
+    more if an edge of the picture cuts the digit off, or it is solid. Absent if there are none. `POST /read` reads all
+    digits."""
     ink: OrAbsent[_Ink] = None
     """With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service saw ink, as rows
     of grey values, at most 128 pixels a side."""

@@ -462,7 +462,9 @@ def _is_cut_off(corners: list[int], shape: tuple[int, ...]) -> bool:
     margins = [left, top, shape[1] - right, shape[0] - bottom]
     free = _FREE * max(right - left, bottom - top)
     opposite = margins[2:] + margins[:2]
-    return max(shape) >= SMALL_SIDE and any(not near and far > free for near, far in zip(margins, opposite, strict=True))
+    return max(shape) >= SMALL_SIDE and any(
+        not near and far > free for near, far in zip(margins, opposite, strict=True)
+    )
 
 
 def _marks_in_loops(parts: Parts, main: int) -> int:

@@ -16,7 +16,7 @@ from digits.features import Floats, Grey
 from digits.normalization.parts import Mask
 
 _VIEW_SIDE = 160
-"""Longer side of the reduced picture in which a sheet is looked for. A sheet is cut out with at least as many pixels."""
+"""Longer side of the reduced picture in which a sheet is looked for, and at least of a sheet that is cut out."""
 
 _SMALLEST_PICTURE = 96
 """Pictures with fewer pixels along their longer side show no sheet on something else."""

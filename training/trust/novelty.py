@@ -30,8 +30,13 @@ in another way."""
 MAX_DIGITS = 10_000
 """Maximum number of training images for the head. It also learns from a distorted copy of each."""
 
+THOROUGH = 3
+"""How often each training image is taken if novelty is to be learned thoroughly, each time with another copy."""
+
 _OUTLIERS = 2
 """Number of outliers per training image, each with a distorted copy."""
+
+_CHUNK = 20_000  # pictures whose hidden layer is computed at once, which takes 100 MB
 
 _HEADS = 2
 """Number of heads that are trained from different random numbers. Their mean errs less than one of them."""
@@ -81,26 +86,30 @@ def false_alarms(*, has_digits: bool) -> tuple[float, float]:
     return (0.0035, 0.0275) if has_digits else (0.05, 0.05)
 
 
-def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_digits: int = MAX_DIGITS) -> Head | None:
+def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, is_thorough: bool = False) -> Head | None:
     """Fit the head of a trained network, which does not change.
 
-    The head learns from at most `max_digits` training images. More of them, and the other things that go with them,
-    take longer, and separate letters better. The other two parts of the split set scale and threshold. Return None if
-    one of these parts has fewer than 286 images of digits, which is too few for a threshold.
+    The head learns from at most MAX_DIGITS training images, or thoroughly: from all of them, THOROUGH times. These, and
+    the other things that go with them, take longer, and separate letters and signs better. The other two parts of the
+    split set scale and threshold. Return None if one of these parts has fewer than 286 images of digits, which is too
+    few for a threshold.
     """
     shares = false_alarms(has_digits=has_digits)
     if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / shares[0]:
         return None
     chosen, repeated = np.arange(len(split.y_train)), np.arange(len(split.y_calibration))
     if has_digits:
-        chosen = np.random.default_rng(seed).permutation(chosen)[:max_digits]
+        count = THOROUGH * len(chosen) if is_thorough else min(MAX_DIGITS, len(chosen))
+        chosen = np.resize(np.random.default_rng(seed).permutation(chosen), count)
     else:
         chosen, repeated = np.resize(chosen, _CLASSES_PICTURES), np.resize(repeated, _CLASSES_COPIES)
     images, labels = split.x_train[chosen], split.y_train[chosen]
     copies = imitations(images, labels, seed, has_digits=has_digits)
     others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
     distorted = imitations(others, np.zeros(len(others), np.uint8), seed, has_digits=False)
-    hidden, _ = activations(network, to_features(np.concatenate([images, copies, others, distorted])))
+    pictures = np.concatenate([images, copies, others, distorted])
+    chunks = (pictures[start : start + _CHUNK] for start in range(0, len(pictures), _CHUNK))
+    hidden = np.concatenate([activations(network, to_features(chunk))[0].astype(np.float16) for chunk in chunks])
     targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), 2 * len(others)])
     head = mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])
 
@@ -117,7 +126,7 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_d
     return replace(head, kernel=head.kernel / limit, bias=head.bias / limit)
 
 
-def _train(hidden: Floats, targets: Floats, seed: int) -> Head:
+def _train(hidden: NDArray[np.float16], targets: Floats, seed: int) -> Head:
     make_reproducible(seed)
     layers = keras().layers
     head = keras().Sequential(

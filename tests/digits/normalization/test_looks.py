@@ -304,9 +304,7 @@ def solid(sheet: Grey) -> None:
 
 
 @pytest.mark.parametrize("draw", [question_mark, cut_off, dot_in_its_loop, solid])
-def test_what_a_digit_does_not_have_counts_as_left_out(
-    classifier: Classifier, draw: Callable[[Grey], None]
-) -> None:
+def test_what_a_digit_does_not_have_counts_as_left_out(classifier: Classifier, draw: Callable[[Grey], None]) -> None:
     sheet = np.full((260, 240), 220, np.uint8)
     draw(sheet)
 

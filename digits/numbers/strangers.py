@@ -1,5 +1,6 @@
-"""Find signs among a number's digits that look like digits: commas, slashes, brackets, and rings of percent signs."""
+"""Find signs among a number's digits that look like digits: commas, slashes, brackets, bars and rings of percent signs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -19,10 +20,13 @@ _REACH = {1: 0.05, 7: 0.1}
 """A 1 or a 7 that reaches further than this above and below its line's other digits, in their heights, may be a slash
 or a bracket."""
 
+_MOST_ONES = 4
+"""A line of more ones than this, and of nothing else, may be a barcode or tally marks."""
+
 
 def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
     """Return for each digit of a reading whether its size or its reach does not fit its line."""
-    found = []
+    found, ones = [], Counter(each.line for each in digits if each.digit == 1)
     for digit, others in zip(digits, _others(digits), strict=True):
         if not len(others):
             below = [each.box for each in digits if each.line == digit.line + 1]
@@ -32,7 +36,8 @@ def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
         _, others_top, _, others_bottom = np.median(others, axis=0)
         _, top, _, bottom = digit.box.corners
         is_sign = min(others_top - top, bottom - others_bottom) > _REACH.get(digit.digit, np.inf) * typical
-        found.append(bool(digit.box.height < _SMALL * typical or is_sign))
+        is_bar = ones[digit.line] == 1 + len(others) > _MOST_ONES
+        found.append(bool(digit.box.height < _SMALL * typical or is_sign or is_bar))
     for at, (left, right) in enumerate(pairwise(digits)):
         # The rings of a percent sign share its slash.
         if (left.digit, right.digit) == (9, 6) and left.box.x + left.box.width > right.box.x:

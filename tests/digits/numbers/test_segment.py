@@ -209,6 +209,14 @@ def test_digits_on_a_faint_line_that_connects_them_are_all_read(
     assert read(classifier, np.minimum(paper, line))["text"] == "850"
 
 
+def test_the_bars_of_a_barcode_are_no_number(classifier: Classifier) -> None:
+    paper = np.full((160, 300), 255, np.uint8)
+    for left, width in ((40, 6), (70, 12), (110, 6), (140, 6), (170, 12), (210, 6), (240, 9)):
+        paper[30:130, left : left + width] = 0
+
+    assert read(classifier, paper)["accept"] is False
+
+
 @pytest.mark.parametrize("pen", [3, 6, 12])
 def test_a_sloping_line_is_one_mark_that_is_no_digit(classifier: Classifier, pen: int) -> None:
     line = cv2.line(np.full((200, 220), 255, np.uint8), (30, 90), (190, 105), 0, pen)

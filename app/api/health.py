@@ -79,7 +79,5 @@ async def metrics(request: ServiceRequest) -> Response:
 
 
 def _reply(status: int, state: dict[str, Any]) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     return Response(orjson.dumps(state), status, headers, "application/json")

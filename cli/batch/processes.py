@@ -12,9 +12,9 @@ from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from cli.batch.executor import Chunk, Executor
+from cli.batch.executor import Executor
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, RunFailed, Scored, score
+from cli.batch.worker import Chunk, LoadedModel, RunFailed, Scored, score
 
 
 @contextmanager

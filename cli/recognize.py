@@ -30,7 +30,6 @@ _STDIN = "-"
 
 _RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
 
-
 _HELP = """ Print a line for each, or write all answers to a file.
 
 Without --output, the exit code is 1 if any picture has no answer."""

@@ -80,8 +80,7 @@ class _Renderer(RendererHTML):
         return f'{fold}<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        end = "</div></details>" if self._is_folded else "</div>"
-        return self.renderToken(tokens, idx, options, env) + end
+        return self.renderToken(tokens, idx, options, env) + ("</div></details>" if self._is_folded else "</div>")
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         if style := tokens[idx].attrs.pop("style", None):  # text-align:left, center or right

@@ -80,8 +80,7 @@ class Accounting:
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
         # One write for all of them, because a `logging` call for each takes 20 us.
-        lines = log_lines(requests, self._log_format, log_clients=self._log_clients)
-        if lines:
+        if lines := log_lines(requests, self._log_format, log_clients=self._log_clients):
             STDERR.write_lines(lines)
         for request in requests:
             if request.path not in UNLOGGED:

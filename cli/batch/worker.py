@@ -44,10 +44,8 @@ def score(
 ) -> Scored:
     """Return the rows of pictures, in their order. Relative paths begin in `folder`.
 
-    Raises:
-        ArtifactError: the version cannot be used here, or is another one here.
-        RunFailed: the folder of a picture does not exist, although the picture was listed.
-        KeyboardInterrupt: `is_stopped` said so before one of the pictures.
+    Raises ArtifactError if the version cannot be used here, or is another one here, RunFailed if the folder of a
+    picture that was listed does not exist, and KeyboardInterrupt if `is_stopped` says so before one of the pictures.
     """
     classifier = _loaded(model)
     columns = task.columns(classifier)

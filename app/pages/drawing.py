@@ -58,8 +58,7 @@ _OWN_CLASSES = "own-classes.html"
 @cache
 def _digest() -> str:
     """Return a name for the current content of all files, which changes with each of them."""
-    names = sorted(file.name for file in FOLDER.iterdir())
-    content = b"".join(name.encode() + b"\0" + (FOLDER / name).read_bytes() for name in names)
+    content = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in sorted(FOLDER.iterdir()))
     return hashlib.sha256(content).hexdigest()[:12]
 
 

@@ -74,7 +74,6 @@ def _score(model: LoadedModel, task: Task, chunk: Chunk) -> Scored:
 
 def _end_with_parent() -> None:
     """End this process when the parent is killed, because a pool's process would wait for more work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

@@ -2,7 +2,7 @@
 
 import http
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from fastapi import Response
@@ -126,18 +126,13 @@ def name(error: DigitsError | type[DigitsError]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
-class ErrorReply(NamedTuple):
-    """The parts of an error reply that are the same in every dialect."""
+def describe(exc: Exception) -> tuple[int, str, dict[str, str]]:
+    """Return status, message and headers of the reply to an exception, which are the same in every dialect.
 
-    status: int
-    detail: str
-    headers: dict[str, str]
-
-
-def describe(exc: Exception) -> ErrorReply:
-    """Return status, message and headers for an exception. Everything but a DigitsError is a bug, and gets a 500."""
+    Everything but a DigitsError is a bug, and gets a 500.
+    """
     if not isinstance(exc, DigitsError):
-        return ErrorReply(500, "the service failed; this is a bug in the service, not in your request", {})
+        return 500, "the service failed; this is a bug in the service, not in your request", {}
     status = STATUS[type(exc)]
     headers = {}
     if isinstance(exc, WrongMethod):
@@ -148,7 +143,7 @@ def describe(exc: Exception) -> ErrorReply:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body, if any, is not read
-    return ErrorReply(status, str(exc), headers)
+    return status, str(exc), headers
 
 
 def problem(

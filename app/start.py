@@ -44,9 +44,9 @@ def start(settings: Settings) -> int:
             from app.api.grpc.server import GrpcServer  # noqa: PLC0415 - grpcio is an extra
 
             with listen(settings.host, settings.grpc_port, "MNIST_GRPC_PORT") as free:  # grpcio itself listens later
-                port = free.getsockname()[1]
-            app.state.service.grpc_server = GrpcServer(app.state.service, port, FINISH_SECONDS)
-            logs.announce(f"grpc://{host}:{port}", log_format)
+                address = f"{host}:{free.getsockname()[1]}"
+            app.state.service.grpc_server = GrpcServer(app.state.service, address, FINISH_SECONDS)
+            logs.announce(f"grpc://{address}", log_format)
         logs.announce(f"http://{host}:{listener.getsockname()[1]}", log_format)
         # `app.telemetry` writes the log and reads the headers of proxies.
         options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}

@@ -27,9 +27,8 @@ def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
     environment = EnvSettingsSource(Settings)()
     from_file = _read(file) if file is not None else {}
     named = {name: f"MNIST_{name.upper()}" for name in environment} | {name: flag(name) for name in options}
-    settings = read_settings(
-        {**from_file, **environment, **options}, {name: f"{file}: {name}" for name in from_file} | named
-    )
+    in_errors = {name: f"{file}: {name}" for name in from_file} | named
+    settings = read_settings({**from_file, **environment, **options}, in_errors)
     return Configuration(settings, dict.fromkeys(from_file, str(file)) | named)
 
 

@@ -30,7 +30,6 @@ _STDIN = "-"
 
 _RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
 
-
 _HELP = """ Print a line for each, or write all answers to a file.
 
 Without --output, the exit code is 1 if any picture has no answer."""
@@ -67,9 +66,7 @@ def command(name: str) -> Any:
 def _answer(request: Request, task: Task) -> int:
     """Print or write the answers, and return the exit code.
 
-    Raises:
-        BadParameter: the options do not fit together.
-        SystemExit: the model cannot do the task. The message is one line.
+    Raises BadParameter if the options do not fit together, and SystemExit in one line if the model cannot do the task.
     """
     if request.output is None:
         if request.resume or request.force or request.strict or request.ray is not None:

@@ -74,12 +74,9 @@ async def metrics(request: ServiceRequest) -> Response:
     """Return counts of requests, forward passes, predictions and refusals, the drift and the state of the service."""
     service = request.service
     service.metrics.flush()
-    text = await run_sync(generate_latest, service.drift)
-    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(await run_sync(generate_latest, service.drift), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _reply(status: int, state: dict[str, Any]) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     return Response(orjson.dumps(state), status, headers, "application/json")

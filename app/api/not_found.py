@@ -14,7 +14,5 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":  # some other servers accept them
         await scope["router"].not_found(scope, receive, send)
         return
-    no_such_path = _BY_FIRST_PART.get(scope["path"][1:].partition("/")[0])
-    if no_such_path is not None:
-        raise no_such_path(scope)
-    raise nothing_here(scope)
+    first_part = scope["path"][1:].partition("/")[0]
+    raise _BY_FIRST_PART.get(first_part, nothing_here)(scope)

@@ -112,14 +112,8 @@ def _set_coverage(inference: Inference, query: TrustQuery) -> None:
     stored = inference.classifier.thresholds
     thresholds = stored.get((coverage, query.per_class))
     if thresholds is not None:
-        set_coverage(
-            inference.predictions,
-            inference.probabilities,
-            thresholds,
-            coverage,
-            inference.normalized,
-            others=inference.others,
-        )
+        records, probabilities = inference.predictions, inference.probabilities
+        set_coverage(records, probabilities, thresholds, coverage, inference.normalized, others=inference.others)
         return
     per_class = query.coverage is None or (query.per_class and (coverage, False) in stored)
     parameter = "per_class" if per_class else "coverage"

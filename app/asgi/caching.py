@@ -20,6 +20,5 @@ def headers(sha256: str) -> dict[str, str]:
 
 def unchanged(request: Request, headers: dict[str, str]) -> Response | None:
     """Return a 304 with these headers if the client says that it has the content with their ETag."""
-    header = request.headers.get("if-none-match", "")
-    known = {known.strip().removeprefix("W/") for known in header.split(",")}
+    known = {known.strip().removeprefix("W/") for known in request.headers.get("if-none-match", "").split(",")}
     return Response(status_code=304, headers=headers) if known & {headers["ETag"], "*"} else None

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from app.asgi.route import NOSNIFF
 
-_POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
+_POLICY = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
 _OWN = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
 
@@ -61,6 +61,5 @@ def with_defaults(headers: Collection[tuple[bytes, bytes]]) -> Collection[tuple[
 
 
 def _page(policy: dict[str, str]) -> dict[str, str]:
-    directives = {"default-src": "'none'"} | _POLICY | policy
-    content = "; ".join(f"{name} {value}" for name, value in directives.items())
+    content = "; ".join(f"{name} {value}" for name, value in (_POLICY | policy).items())
     return _PAGE_HEADERS | {"Content-Security-Policy": content}

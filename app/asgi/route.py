@@ -126,9 +126,8 @@ class DirectRoute(APIRoute):
         takes_request = [hints.get(name) for name in parameters[:1]] == [ServiceRequest]
         is_known = {*parameters[1:]} <= {"query", *self._path_parameters}
         self._is_direct = takes_request and is_known and not self.dependencies
-        query: type[BaseModel] | None = hints.get("query") if self._is_direct else None
-        self._query = query
-        self._no_query = query() if query is not None else None
+        self._query: type[BaseModel] | None = hints.get("query") if self._is_direct else None
+        self._no_query = self._query() if self._query is not None else None
         assert self.methods is not None
         self._accepted = self.methods | {"HEAD"} if "GET" in self.methods else self.methods
 

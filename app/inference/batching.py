@@ -91,8 +91,7 @@ class Batcher:
         """
         if len(pixels) > PASS_ROWS:
             return self._classify_in_parts(pixels, only_scores=only_scores)
-        result: asyncio.Future[BatchResult] = self._enqueue(pixels, only_scores=only_scores)
-        return result
+        return self._enqueue(pixels, only_scores=only_scores)
 
     def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[BatchResult | None]:
         """Classify at most `PASS_ROWS` pictures as `classify` does if all of them are in MNIST form, else return None.
@@ -100,8 +99,7 @@ class Batcher:
         The check covers all requests of a pass at once, because for one picture it takes half as long as the network.
         """
         assert len(pixels) <= PASS_ROWS, len(pixels)
-        result: asyncio.Future[BatchResult | None] = self._enqueue(pixels, only_mnist_form=True)
-        return result
+        return self._enqueue(pixels, only_mnist_form=True)
 
     async def _classify_in_parts(self, pixels: NDArray[Any], *, only_scores: bool) -> BatchResult:
         while True:

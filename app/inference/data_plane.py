@@ -118,9 +118,7 @@ class DataPlane:
         return texts
 
     async def _infer(self, batch: PictureBatch, preparation: Preparation, batcher: Batcher) -> Inference:
-        pixels = batch.pixels
-        if pixels is None:
-            pixels = decoding.decode_tiny(batch, self._max_image_pixels)
+        pixels = decoding.decode_tiny(batch, self._max_image_pixels) if batch.pixels is None else batch.pixels
         if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
             # Pixels are 28x28, so that there is nothing to resize.
             must_be_in_form = preparation == "auto"
@@ -192,12 +190,7 @@ class DataPlane:
         return result
 
     async def _read_again(
-        self,
-        batch: PictureBatch,
-        pictures: Sequence[Picture],
-        read: list[ReadNumber],
-        classifier: Classifier,
-        work: Work,
+        self, batch: PictureBatch, pictures: list[Picture], read: list[ReadNumber], classifier: Classifier, work: Work
     ) -> None:
         """Take another look at each picture with a doubtful number, and keep the better of both readings."""
         again: list[tuple[int, PreparedNumber]] = []
@@ -209,8 +202,7 @@ class DataPlane:
                     again.append((index, other))
         if not again:
             return
-        pixels = np.concatenate([other.pixels for _, other in again])
-        judged = await self._served.classify(pixels, only_scores=True)
+        judged = await self._served.classify(np.concatenate([each.pixels for _, each in again]), only_scores=True)
         if judged.classifier is not classifier:  # another version is served meanwhile
             return
         start = 0
@@ -240,8 +232,7 @@ class DataPlane:
         else:
             in_form = await _are_in_form(pixels) if preparation == "auto" else None
             if preparation != "always" and (in_form is None or in_form.all()):
-                result = await batcher.classify(pixels)
-                return Inference.of_unchanged(result, pixels)
+                return Inference.of_unchanged(await batcher.classify(pixels), pixels)
             pictures = [Picture.of_pixels(each) for each in pixels]
             prepared = [Normalized(each, ()) for each in pixels]
             others = range(len(pixels)) if in_form is None else np.flatnonzero(~in_form).tolist()

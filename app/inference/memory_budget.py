@@ -3,8 +3,7 @@
 import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Self
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from app.errors import BatchTooLarge, NoRoom
 from digits.pictures.decode_limits import MAX_DECODE_BYTES
@@ -67,7 +66,7 @@ class MemoryBudget:
                 ctypes.CDLL(None).malloc_trim(0)
 
 
-class Reservation:
+class Reservation(AbstractContextManager["Reservation"]):
     """Memory reserved by one request, released on exit."""
 
     def __init__(self, budget: MemoryBudget) -> None:
@@ -94,9 +93,6 @@ class Reservation:
         """Return all reserved bytes to the budget."""
         self._budget.reserved_bytes -= self._bytes
         self._bytes = 0
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_exception: object) -> None:
         self.release()

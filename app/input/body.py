@@ -22,8 +22,7 @@ async def read_inflated(work: RequestInWork, parser: Callable[[bytes], BatchT]) 
     """
     max_bytes = work.settings.max_body_bytes
     body = await read_body(work, max_bytes)
-    encoding = encoding_of(work)
-    if encoding:
+    if encoding := encoding_of(work):
         body = await work.decode_threads.run(len(body), inflate, body, encoding, max_bytes)
         work.reserve(len(body))
     pictures = await parse(work.decode_threads, parser, body)

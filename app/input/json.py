@@ -92,14 +92,12 @@ def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
             raise InvalidBody(f"expected 'instances' to be a list of pictures, received {received}", "#/instances")
         if len(pictures) > settings.max_batch:
             raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(pictures)}")
-    pixels = None
     # `_whole_numbers` cannot tell true from 1 and false from 0. Text without the letters u and f contains neither.
-    if scale == "0-255" and b"u" not in body and b"f" not in body:
-        pixels = _whole_numbers(pictures)
+    may_be_whole = scale == "0-255" and b"u" not in body and b"f" not in body
+    pixels = _whole_numbers(pictures) if may_be_whole else None
     if pixels is None:
-        pixels = np.stack(
-            [_pixels(picture, scale, mode, pointer.format(index)) for index, picture in enumerate(pictures)]
-        )
+        each = [_pixels(picture, scale, mode, pointer.format(index)) for index, picture in enumerate(pictures)]
+        pixels = np.stack(each)
     return PictureBatch(pixels=pixels, single=single, pointer=pointer)
 
 

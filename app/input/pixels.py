@@ -22,14 +22,12 @@ def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
         )
     if count > max_batch:
         raise BatchTooLarge(f"expected at most {max_batch} pictures, received {count}")
-    pixels = np.frombuffer(body, dtype=np.uint8).reshape(count, SIDE, SIDE)
-    return PictureBatch(pixels=pixels, single=count == 1)
+    return PictureBatch(np.frombuffer(body, dtype=np.uint8).reshape(count, SIDE, SIDE), single=count == 1)
 
 
 def numbers(values: list[Any], pointer_to: Callable[[int], str] = lambda _index: "") -> NDArray[np.float64]:
     """Convert JSON numbers to float64 (N,). Raises InvalidPixels with the pointer to any other value."""
-    unexpected = set(map(type, values)) - {int, float}
-    if unexpected:
+    if unexpected := set(map(type, values)) - {int, float}:
         index = next(index for index, value in enumerate(values) if type(value) in unexpected)
         raise InvalidPixels(f"expected numbers, received {type_name(values[index])}", pointer_to(index))
     return np.array(values, dtype=np.float64)

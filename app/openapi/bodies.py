@@ -34,13 +34,9 @@ def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
             {"type": "array", "minItems": FEATURES, "maxItems": FEATURES, "items": number},
         ],
     }
-    scale_schema: dict[str, Any] = {
-        "type": "string",
-        "enum": [scale],
-        "description": "Whole numbers like MNIST's raw data." if is_whole else "Floats: the raw data divided by 255.",
-    }
-    if is_whole:
-        scale_schema["default"] = scale
+    text = "Whole numbers like MNIST's raw data." if is_whole else "Floats: the raw data divided by 255."
+    scale_schema: dict[str, Any] = {"type": "string", "enum": [scale], "description": text}
+    scale_schema |= {"default": scale} if is_whole else {}
     return {
         "type": "object",
         "title": f"{title}, {scale.replace('-', ' to ')}",

@@ -51,15 +51,12 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
         document["components"]["securitySchemes"] = _KEYS
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            replies = {
-                status: reply
-                for status, reply in operation["responses"].items()
-                if "HTTPValidationError" not in str(reply)
-            }
             if open_paths is not None and path not in open_paths:
                 operation["security"] = [{"bearer": []}, {"header": []}]
-                replies["401"] = UNAUTHORIZED
+                operation["responses"]["401"] = UNAUTHORIZED
             operation["responses"] = {
-                status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID} for status, reply in replies.items()
+                status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID}
+                for status, reply in operation["responses"].items()
+                if "HTTPValidationError" not in str(reply)
             }
     return document

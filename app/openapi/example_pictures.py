@@ -15,19 +15,13 @@ number.jpg is a photo of the number 4071. docs/example_pictures.py makes the oth
 
 def table() -> str:
     """Return links to a photo, a scan and a drawing of each digit, and to pictures of numbers, as Markdown."""
-    digits = {
-        kind: [f"[{digit}](examples/{kind}-{digit}.{suffix})" for digit in range(10)]
-        for kind, suffix in (("photo", "jpg"), ("scan", "jpg"), ("drawing", "png"))
-    }
-    numbers = {
-        kind: [
-            f"[{' / '.join(file.stem.split('-')[1:])}](examples/{file.name})"
-            for file in sorted(EXAMPLES.glob(f"{kind}-[0-9][0-9]*.*"))
-        ]
-        for kind in digits
-    }
-    rows = [f"| {kind}s | {' '.join(digits[kind])} | {', '.join(numbers[kind])} |" for kind in digits]
-    return "\n".join(["| Kind | One digit | Numbers |", "| --- | --- | --- |", *rows])
+    rows = ["| Kind | One digit | Numbers |", "| --- | --- | --- |"]
+    for kind, suffix in (("photo", "jpg"), ("scan", "jpg"), ("drawing", "png")):
+        digits = " ".join(f"[{digit}](examples/{kind}-{digit}.{suffix})" for digit in range(10))
+        files = sorted(EXAMPLES.glob(f"{kind}-[0-9][0-9]*.*"))
+        numbers = ", ".join(f"[{' / '.join(file.stem.split('-')[1:])}](examples/{file.name})" for file in files)
+        rows.append(f"| {kind}s | {digits} | {numbers} |")
+    return "\n".join(rows)
 
 
 def seven_base64() -> str:

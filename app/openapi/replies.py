@@ -13,16 +13,15 @@ _EXAMPLES = Path(__file__).parent / "reply_examples"
 
 def examples(name: str) -> dict[str, Any]:
     """Return the examples in a file of the folder `reply_examples`."""
-    content: dict[str, Any] = orjson.loads((_EXAMPLES / f"{name}.json").read_bytes())
-    return content
+    return dict(orjson.loads((_EXAMPLES / f"{name}.json").read_bytes()))
 
 
 _PROBLEMS = examples("problems")
 
 
 def header(description: str, **schema: Any) -> dict[str, Any]:
-    """Return a header that every reply of its kind has."""
-    return {"description": description, "required": True, "schema": schema}
+    """Return a header that every reply of its kind has, text unless its schema is given."""
+    return {"description": description, "required": True, "schema": schema or {"type": "string"}}
 
 
 def answered(name: str) -> dict[str, Any]:
@@ -31,9 +30,7 @@ def answered(name: str) -> dict[str, Any]:
         "content": {JSON: {"examples": examples(name)}},
         "headers": {
             "X-Model-Version": header("The version that answered.", type="integer", minimum=1),
-            "X-Model-Graph": header(
-                "The first 12 characters of the sha256 of the version's graph, model.onnx.", type="string"
-            ),
+            "X-Model-Graph": header("The first 12 characters of the sha256 of the version's graph, model.onnx."),
         },
     }
 
@@ -51,17 +48,15 @@ def problem(status: int, description: str) -> dict[str, Any]:
 
 RETRY_AFTER = {"Retry-After": header("Seconds to wait before the next attempt.", type="integer", minimum=0)}
 REQUEST_ID = {
-    "X-Request-ID": header(
-        "The request's name in the log. It is the client's own `X-Request-ID` if that is valid.", type="string"
-    )
+    "X-Request-ID": header("The request's name in the log. It is the client's own `X-Request-ID` if that is valid.")
 }
-ETAG = {"ETag": header("The content's tag, for `If-None-Match`.", type="string")}
+ETAG = {"ETag": header("The content's tag, for `If-None-Match`.")}
 
 UNAVAILABLE_REASON = "No model is ready, or the service has too many requests in progress"
 
 UNAVAILABLE = problem(503, UNAVAILABLE_REASON) | {"headers": RETRY_AFTER}
 UNAUTHORIZED = problem(401, "The request has no known API key") | {
-    "headers": {"WWW-Authenticate": header("The accepted authentication scheme.", type="string")}
+    "headers": {"WWW-Authenticate": header("The accepted authentication scheme.")}
 }
 UNCHANGED = {"description": "The content still has the tag in `If-None-Match`", "headers": ETAG}
 

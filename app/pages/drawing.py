@@ -32,7 +32,6 @@ _TYPES = {
     ".safetensors": "application/octet-stream",
 }
 
-
 _ACCEPTS_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 """Found in an Accept-Encoding that names gzip, unless with a weight of 0."""
 
@@ -59,8 +58,7 @@ _OWN_CLASSES = "own-classes.html"
 @cache
 def _digest() -> str:
     """Return a name for the current content of all files, which changes with each of them."""
-    names = sorted(file.name for file in FOLDER.iterdir())
-    content = b"".join(name.encode() + b"\0" + (FOLDER / name).read_bytes() for name in names)
+    content = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in sorted(FOLDER.iterdir()))
     return hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -90,8 +88,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         page_of_digits = page_of_digits.replace(f"    {link}\n", "").replace(link, "API")
     contents["index.html"] = page_of_digits.encode()
     # The page's scripts find the attribute and do not speak of digits.
-    page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
-    contents[_OWN_CLASSES] = page_of_classes.encode()
+    contents[_OWN_CLASSES] = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">').encode()
     secured = security_headers.drawing_page(base=bool(settings.root_path))
     reply = file_replies(contents, contents.__getitem__)
 
@@ -102,7 +99,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         if not registry.started:
             first = f"The service has no model: {escape(registry.unready_reason() or '')}."
             html = _FIRST_SENTENCE.sub(lambda found: found[1] + first, page_of_digits, count=1)
-            return Response(html, headers={**secured, "Cache-Control": "no-store"}, media_type="text/html")
+            return Response(html, headers=secured, media_type="text/html")
         return reply(request, _OWN_CLASSES if registry.classifier.class_names else "index.html", secured)
 
     @app.get("/page/{digest}/{name}", include_in_schema=False)
@@ -127,16 +124,13 @@ def file_replies(names: Collection[str], read: Callable[[str], bytes]) -> Callab
     def encodings(name: str) -> tuple[tuple[bytes, dict[str, str]], ...]:
         """Return a file and its headers for clients without and with gzip. Pictures are compressed already."""
         content, media_type = read(name), _TYPES[Path(name).suffix]
-        headers = {"Content-Type": media_type}
-        if not media_type.startswith("text/"):
-            plain = content, headers | caching.headers_of(content)
+        is_text = media_type.startswith("text/")
+        headers = {"Content-Type": media_type} | ({"Vary": "Accept-Encoding"} if is_text else {})
+        plain = content, headers | caching.headers_of(content)
+        if not is_text:
             return plain, plain
-        headers["Vary"] = "Accept-Encoding"
         compressed = gzip.compress(content, mtime=0)  # without a time, so that all replicas send the same bytes
-        return (
-            (content, headers | caching.headers_of(content)),
-            (compressed, headers | caching.headers_of(compressed) | {"Content-Encoding": "gzip"}),
-        )
+        return plain, (compressed, headers | caching.headers_of(compressed) | {"Content-Encoding": "gzip"})
 
     def reply(request: ServiceRequest, name: str, more: dict[str, str] | None = None) -> Response:
         if name not in names:

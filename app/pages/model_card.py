@@ -80,8 +80,7 @@ class _Renderer(RendererHTML):
         return f'{fold}<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        end = "</div></details>" if self._is_folded else "</div>"
-        return self.renderToken(tokens, idx, options, env) + end
+        return self.renderToken(tokens, idx, options, env) + ("</div></details>" if self._is_folded else "</div>")
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         if style := tokens[idx].attrs.pop("style", None):  # text-align:left, center or right
@@ -133,9 +132,9 @@ def page(card: bytes, version: str, files: frozenset[str], summary: str = "") ->
 
 def _contents(tokens: list[Token]) -> str:
     """Give each section an address, and return the links to them."""
-    titles = [(heading, title) for heading, title in pairwise(tokens) if heading.type == "heading_open"]
+    sections = [pair for pair in pairwise(tokens) if pair[0].type == "heading_open" and pair[0].tag == "h2"]
     links = []
-    for number, (heading, title) in enumerate((each for each in titles if each[0].tag == "h2"), 1):
+    for number, (heading, title) in enumerate(sections, 1):
         heading.attrs["id"] = f"section-{number}"
         words = "".join(part.content for part in title.children or ())
         links.append(f'\n    <li><a href="#section-{number}">{escape(words)}</a></li>')
@@ -144,19 +143,16 @@ def _contents(tokens: list[Token]) -> str:
 
 def _align_numbers(tokens: list[Token]) -> None:
     """Align columns of numbers on the right, but for the first column, which names the rows."""
-    columns: list[list[tuple[Token, str]]] = []
-    column = 0
+    rows: list[list[tuple[Token, str]]] = []
     for opening, content in pairwise(tokens):
         if opening.type == "table_open":
-            columns = []
+            rows = []
         elif opening.type == "tr_open":
-            column = 0
+            rows.append([])
         elif opening.type in {"th_open", "td_open"}:
-            columns += [[]] * (column == len(columns))
-            columns[column] = [*columns[column], (opening, content.content)]
-            column += 1
+            rows[-1].append((opening, content.content))
         elif opening.type == "table_close":
-            for cells in columns[1:]:
+            for cells in [*zip(*rows, strict=True)][1:]:  # all rows are as long as the header
                 if all(_NUMBER.fullmatch(text) for _, text in cells[1:]):
                     for cell, _ in cells:
                         cell.attrs["class"] = "right"

@@ -7,13 +7,14 @@ import re
 import secrets
 import time
 from collections.abc import Collection, Iterable
+from ipaddress import ip_network
 
 from app import errors
 from app.settings import LogFormat
 from app.telemetry.access_log import UNLOGGED, CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.stderr import STDERR
-from app.telemetry.trusted_proxies import TrustedProxies
+from app.telemetry.trusted_proxies import client_of
 from digits.errors import DigitsError
 
 CLIENT_CLOSED_REQUEST = 499
@@ -36,7 +37,7 @@ class Accounting:
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
         self._log_format, self._log_clients = log_format, log_clients
-        self._proxies = TrustedProxies(proxies)
+        self._proxies = [ip_network(network) for network in proxies]
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         # A new request id is the prefix of this process and a running number.
@@ -50,7 +51,7 @@ class Accounting:
         """
         if request.path not in UNLOGGED:
             self.in_progress += 1
-        request.client = self._proxies.client_of(request.client, headers)
+        request.client = client_of(request.client, headers, self._proxies)
         by_name = dict(headers)
         request.traceparent = by_name.get(b"traceparent", b"")
         request.request_id = by_name.get(b"x-request-id", b"")
@@ -79,8 +80,7 @@ class Accounting:
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
         # One write for all of them, because a `logging` call for each takes 20 us.
-        lines = log_lines(requests, self._log_format, log_clients=self._log_clients)
-        if lines:
+        if lines := log_lines(requests, self._log_format, log_clients=self._log_clients):
             STDERR.write_lines(lines)
         for request in requests:
             if request.path not in UNLOGGED:

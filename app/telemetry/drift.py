@@ -48,8 +48,7 @@ class Drift(Collector):
     def collect(self) -> Iterable[Metric]:
         metrics = list(self._metrics.collect())
         manifest = self._served()
-        references = _references(manifest)
-        if manifest is None or not references:
+        if manifest is None or not (references := _references(manifest)):
             return metrics
         counts = _counts(metrics)
         before = self._counts_at_start_of_window(manifest, counts)
@@ -86,9 +85,9 @@ class Drift(Collector):
             return self._history[0][1]
 
 
-def _references(manifest: Manifest | None) -> dict[str, Reference]:
+def _references(manifest: Manifest) -> dict[str, Reference]:
     """Return the reference of each quantity that the metrics count in the same bins."""
-    if manifest is None or manifest.calibration is None:
+    if manifest.calibration is None:
         return {}
     references = manifest.calibration.reference
     return {

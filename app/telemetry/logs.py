@@ -12,8 +12,6 @@ from app.settings import LogFormat
 from app.telemetry.access_log import timestamp
 from app.telemetry.stderr import STDERR
 
-_STDERR = 2
-
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 """The control characters of ASCII and of Latin-1."""
 
@@ -49,7 +47,9 @@ def last_line(setting: LogFormat | None) -> Iterator[LogFormat]:
 
     The block gets the format of the log. If it did not end well, SystemExit has the exit code, and no message.
     """
-    _ensure_stderr()
+    if sys.stderr is None:  # this process was started without one, and a connection would get its number
+        number = os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = open(number, "w", closefd=False)  # noqa: SIM115 - as long as the process
     configure(log_format := format_in_use(setting))
     logging.captureWarnings(True)
     try:
@@ -64,13 +64,6 @@ def last_line(setting: LogFormat | None) -> Iterator[LogFormat]:
     except Exception:
         logging.getLogger(__name__).critical("the service ended; this is a bug", exc_info=True)
         raise SystemExit(1) from None
-
-
-def _ensure_stderr() -> None:
-    """Open stderr if this process was started without one. Otherwise a connection would get its number."""
-    if sys.stderr is None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
-        sys.stderr = open(_STDERR, "w", closefd=False)  # noqa: SIM115 - as long as the process
 
 
 class TextFormatter(logging.Formatter):

@@ -26,6 +26,7 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 _REQUEST = ("protocol", "route", "status")
 _PICTURES = (1, 2, 4, 8, 16, 32, 64, 128)
+_STEP = ("version", "part")
 
 _MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
 """`features @ _MEAN` is the mean of each row, in a tenth of the time of `features.mean(axis=1)`."""
@@ -64,18 +65,16 @@ class Histogram(Collector):
     def flush(self) -> None:
         for labels, values in self._values.items():
             if values:
-                buckets = np.searchsorted(self._bounds, values)
                 counts, total = self._totals[labels]
-                new_counts = counts + np.bincount(buckets, minlength=len(counts))
-                self._totals[labels] = new_counts, total + float(np.sum(values))
+                new_counts = np.bincount(np.searchsorted(self._bounds, values), minlength=len(counts))
+                self._totals[labels] = counts + new_counts, total + float(np.sum(values))
                 values.clear()
 
     def collect(self) -> Iterable[Metric]:
         """Return the totals. A scrape calls this in a thread."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         for labels, (counts, total) in list(self._totals.items()):
-            up_to = zip(self._up_to, np.cumsum(counts).tolist(), strict=True)
-            family.add_metric(labels, list(up_to), total)
+            family.add_metric(labels, list(zip(self._up_to, np.cumsum(counts).tolist(), strict=True)), total)
             if self._bounds[0] < 0:  # values may be negative, so that a sum would not be a counter
                 family.add_sample(
                     f"{self._name}_count", dict(zip(self._labels, labels, strict=True)), int(counts.sum())
@@ -114,12 +113,8 @@ class Metrics(Collector):
         self._last_pass = gauge(
             "digits_last_inference_timestamp_seconds", "Unix time of the version's last forward pass.", ("version",)
         )
-        self._parts = counter(
-            "digits_inference_parts", "Steps of Open Inference Protocol requests.", ("version", "part")
-        )
-        self._part_seconds = counter(
-            "digits_inference_part_seconds", "Seconds spent in these steps.", ("version", "part")
-        )
+        self._parts = counter("digits_inference_parts", "Steps of Open Inference Protocol requests.", _STEP)
+        self._part_seconds = counter("digits_inference_part_seconds", "Seconds spent in these steps.", _STEP)
         self._predictions = counter("digits_predictions", "Predictions, by the index of the class.", ("digit",))
         self._probability = self._histogram(
             "digits_probability", "Probability of the predicted digit.", EDGES["probability"]

@@ -52,10 +52,9 @@ def describe(request: CompletedRequest) -> None:
     if not ids.is_valid:
         return
     request.span = {"trace_id": trace.format_trace_id(ids.trace_id), "span_id": trace.format_span_id(ids.span_id)}
-    method = request.method
-    span.update_name(f"{method} {request.route}" if request.route else method)
+    span.update_name(f"{request.method} {request.route}" if request.route else request.method)
     attributes = {
-        "http.request.method": method,
+        "http.request.method": request.method,
         "http.route": request.route,
         "http.response.status_code": request.status,
         "http.response.body.size": request.size,

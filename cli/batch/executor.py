@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from numpy import ndarray
 
-from cli.batch.worker import Scored
+from cli.batch.worker import Chunk, Scored
 from cli.sources.listing import NamedPicture
 
 _CHUNK_PICTURES = 32
@@ -20,8 +20,6 @@ _CHUNKS_AHEAD = 4
 
 _BYTES_AHEAD = 128_000_000
 """Size of the pictures from tables that are in progress or wait. Pictures from files are read by the processes."""
-
-Chunk = list[NamedPicture]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,17 @@ from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from cli.batch.executor import Chunk, Executor
+from cli.batch.executor import Executor
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, RunFailed, Scored, score
+from cli.batch.worker import Chunk, LoadedModel, RunFailed, Scored, score
 
 
 @contextmanager
 def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Start the processes. They have all ended when the context ends, also after Ctrl-C.
 
-    Raises:
-        RunFailed: a process was killed, for example because memory ran out.
-        ArtifactError: the version has changed since the command loaded it.
+    Raises RunFailed if a process was killed, for example because memory ran out, and ArtifactError if the version has
+    changed since the command loaded it.
     """
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
@@ -75,7 +74,6 @@ def _score(model: LoadedModel, task: Task, chunk: Chunk) -> Scored:
 
 def _end_with_parent() -> None:
     """End this process when the parent is killed, because a pool's process would wait for more work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

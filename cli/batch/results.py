@@ -65,11 +65,8 @@ class Results:
     def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:
         """Open the partial file, and return what an interrupted run has done already.
 
-        `run` has everything that determines the rows, as JSON types.
-
-        Raises:
-            UnusableOutput: nothing to resume, something that must not be replaced, or another run that writes it.
-            OSError: the file system refused.
+        `run` has everything that determines the rows, as JSON types. Raises UnusableOutput if there is nothing to
+        resume, something must not be replaced, or another run writes it, and OSError if the file system refuses.
         """
         if self.output.is_dir():
             raise UnusableOutput(f"{self.output}: expected a file, received a folder")

@@ -45,18 +45,15 @@ def run(request: Request, sources: Sources, output: Path, classifier: Classifier
 def _run(request: Request, sources: Sources, classifier: Classifier, task: Task, results: Results) -> int:
     counts = sources.count()
     sha256 = classifier.manifest.files[MODEL]
-    done = results.begin(
-        {
-            "command": task.command,
-            "sources": sources.paths,
-            "--column": sources.column,
-            **task.options(),
-            "columns": task.columns(classifier),
-            "model": f"{classifier.described}, sha256 {sha256}",
-        },
-        resume=request.resume,
-        force=request.force,
-    )
+    identity = {
+        "command": task.command,
+        "sources": sources.paths,
+        "--column": sources.column,
+        **task.options(),
+        "columns": task.columns(classifier),
+        "model": f"{classifier.described}, sha256 {sha256}",
+    }
+    done = results.begin(identity, resume=request.resume, force=request.force)
     remaining = _after(done, sources, results)
     began = time.monotonic()
     pictures, failed = done.rows, done.failed

@@ -1,6 +1,6 @@
 """Answer a chunk of pictures in one process: read and prepare each, and answer all in one pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
 from digits.picture import Picture, read_file
+
+Chunk = list[NamedPicture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,12 @@ class LoadedModel:
 
 
 def score(
-    model: LoadedModel,
-    task: Task,
-    folder: Path,
-    pictures: Sequence[NamedPicture],
-    is_stopped: Callable[[], bool] = lambda: False,
+    model: LoadedModel, task: Task, folder: Path, pictures: Chunk, is_stopped: Callable[[], bool] = lambda: False
 ) -> Scored:
     """Return the rows of pictures, in their order. Relative paths begin in `folder`.
 
-    Raises:
-        ArtifactError: the version cannot be used here, or is another one here.
-        RunFailed: the folder of a picture does not exist, although the picture was listed.
-        KeyboardInterrupt: `is_stopped` said so before one of the pictures.
+    Raises ArtifactError if the version cannot be used here, or is another one here, RunFailed if the folder of a
+    picture that was listed does not exist, and KeyboardInterrupt if `is_stopped` says so before one of the pictures.
     """
     classifier = _loaded(model)
     columns = task.columns(classifier)
@@ -78,29 +74,23 @@ def _loaded(model: LoadedModel) -> Classifier:
 
 
 def records(
-    classifier: Classifier,
-    task: Task,
-    pictures: Sequence[NamedPicture],
-    folder: Path,
-    is_stopped: Callable[[], bool] = lambda: False,
+    classifier: Classifier, task: Task, pictures: Chunk, folder: Path, is_stopped: Callable[[], bool] = lambda: False
 ) -> list[Any]:
     """Return the record of each picture, in their order, or `{"error": ...}` for one without an answer."""
-    found: list[Any] = []
+    found: dict[int, Any] = {}
     prepared: dict[int, Any] = {}
     for index, picture in enumerate(pictures):
         if is_stopped():
             raise KeyboardInterrupt
         try:
             prepared[index] = task.prepare(classifier, _opened(picture, folder))
-            found.append(None)
         except DigitsError as exc:
-            found.append({"error": str(exc)})
+            found[index] = {"error": str(exc)}
     if prepared:
         answered = [pictures[index] for index in prepared]
         answers = task.answers(classifier, [*prepared.values()], lambda number: _opened(answered[number], folder))
-        for index, answer in zip(prepared, answers, strict=True):
-            found[index] = answer
-    return found
+        found |= zip(prepared, answers, strict=True)
+    return [found[index] for index in range(len(pictures))]
 
 
 def _opened(picture: NamedPicture, folder: Path) -> Picture:

@@ -89,14 +89,14 @@ class Sources:
         except OSError as exc:
             raise UnusableSource(f"{source}: expected a file or a folder: {exc.strerror}") from exc
         if not stat.S_ISDIR(mode):
-            yield _File(source, True, self._table(source, _suffix(source)))
+            yield _File(source, True, self._table(source, PurePath(source).suffix.lower()))
             return
         # The output's path in the form in which the folder lists it.
         output = None if self.output is None else os.path.join(source, os.path.relpath(self.output, source))  # noqa: PTH118
         for path in _files_below(source, ()):
             if path == output:
                 continue
-            suffix = _suffix(path)
+            suffix = PurePath(path).suffix.lower()
             try:
                 table = self._table(path, suffix)
             except TableWithoutPictures:
@@ -143,7 +143,3 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
             yield from _files_below(path[:-1], (*parents, identity))
         else:
             yield path
-
-
-def _suffix(path: str) -> str:
-    return PurePath(path).suffix.lower()

@@ -102,8 +102,7 @@ def _to_picture(value: pa.Scalar) -> Content:
     if not value.is_valid:
         return InvalidImage("expected a picture, received null")
     if value.type in _BINARY:
-        content: bytes = value.as_py()
-        return content
+        return bytes(value.as_py())
     values = value.values
     shape = [len(values)]
     if isinstance(values.type, _LISTS):

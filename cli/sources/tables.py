@@ -36,11 +36,9 @@ def to_pixels(values: NDArray[Any]) -> NDArray[Any] | InvalidPixels:
         received = "x".join(map(str, values.shape))
         return InvalidPixels(f"expected {SIDE}x{SIDE} or {FEATURES} numbers, received {received}")
     is_float = values.dtype.kind == "f"
-    top = 1 if is_float else 255
+    kind, top, hint = ("floats", 1, ". Store pixels from 0 to 255 as uint8") if is_float else ("integers", 255, "")
     # The comparison is also false for NaN.
     if values.dtype != np.uint8 and not (values.min() >= 0 and values.max() <= top):
-        hint = ". Store pixels from 0 to 255 as uint8" if is_float else ""
-        kind = "floats" if is_float else "integers"
         return InvalidPixels(f"expected {kind} from 0 to {top}, received values outside that range{hint}")
     return values.astype(np.float32 if is_float else np.uint8).reshape(SIDE, SIDE)
 

@@ -73,8 +73,7 @@ class Digits:
 
     def check_health(self) -> None:
         """Raise RuntimeError if the model is not ready. Serve then replaces the replica."""
-        reason = self._service.registry.unready_reason()
-        if reason is not None:
+        if reason := self._service.registry.unready_reason():
             raise RuntimeError(reason)
 
 

@@ -34,12 +34,8 @@ _OBJECT_STORE_BYTES = 100_000_000
 
 def private_environment() -> dict[str, str]:
     """Return the variables of a private cluster whose ports do not collide with those of another."""
-    return {
-        **private_cluster.environment(),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(private_cluster.free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(private_cluster.free_port()),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(private_cluster.free_port()),
-    }
+    ports = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
+    return private_cluster.environment() | {name: str(private_cluster.free_port()) for name in ports}
 
 
 def main() -> None:

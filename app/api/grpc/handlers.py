@@ -35,8 +35,7 @@ async def _infer(service: Service, call: Call) -> Answer:
     parser = partial(read_request, settings=service.settings, registry=service.registry)
     service.registry.require_usable()
     memory = Reservation(data_plane.memory_budget)
-    read = call.read_pictures(parser, data_plane, memory)
-    return await counted_inference(data_plane, memory, read, infer_answer)
+    return await counted_inference(data_plane, memory, call.read_pictures(parser, data_plane, memory), infer_answer)
 
 
 def _ready(service: Service, _request: Any) -> dict[str, Any]:

@@ -16,10 +16,10 @@ _IDLE_MILLISECONDS = 300_000
 
 
 class GrpcServer:
-    def __init__(self, service: Service, port: int, grace_seconds: float) -> None:
+    def __init__(self, service: Service, address: str, grace_seconds: float) -> None:
         """Answer calls once `start` has opened the port. After `stop`, those in progress may take `grace_seconds`."""
         self._settings = service.settings
-        self._port = port
+        self._address = address
         self._grace_seconds = grace_seconds
         probes = NewestFirst()
         self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, SERVICES, handlers(service), probes)]
@@ -39,16 +39,14 @@ class GrpcServer:
             )
         )
         server.add_generic_rpc_handlers(self._handlers)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"{host}:{self._port}"
         try:
             if settings.grpc_tls_cert and settings.grpc_tls_key:
                 pair = settings.grpc_tls_key.read_bytes(), settings.grpc_tls_cert.read_bytes()
-                server.add_secure_port(address, grpc.ssl_server_credentials((pair,)))
+                server.add_secure_port(self._address, grpc.ssl_server_credentials((pair,)))
             else:
-                server.add_insecure_port(address)
+                server.add_insecure_port(self._address)
         except (OSError, RuntimeError) as exc:
-            raise SystemExit(f"digits: cannot listen for gRPC on {address}: {exc}") from None
+            raise SystemExit(f"digits: cannot listen for gRPC on {self._address}: {exc}") from None
         await server.start()
         self._server = server
 

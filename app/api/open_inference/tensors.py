@@ -38,8 +38,7 @@ def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max
     values = _uint8_values(data) if datatype == "UINT8" else _float_values(data)
     if values.size != rows * FEATURES:
         raise InvalidBody(f"expected {rows * FEATURES} values to match the shape, received {values.size}")
-    pixels = values.reshape(rows, SIDE, SIDE)
-    return PictureBatch(pixels=pixels, mode="auto" if datatype == "UINT8" else "never")
+    return PictureBatch(values.reshape(rows, SIDE, SIDE), mode="auto" if datatype == "UINT8" else "never")
 
 
 def _row_count(datatype: str, shape: Any) -> int:

@@ -107,8 +107,7 @@ async def _infer(request: ServiceRequest, model: str, verb: Verb) -> Reply:
     parser = partial(read_request, verb=verb, settings=service.settings, version=number)
     with service.requests.begin(request) as work:
         pictures = await read_inflated(work, parser)
-        inference = await service.data_plane.infer(pictures)
-    return predict_reply(pictures.reply_key, inference)
+        return predict_reply(pictures.reply_key, await service.data_plane.infer(pictures))
 
 
 def _model_path(request: ServiceRequest, model: str) -> ModelPath:

@@ -1,9 +1,11 @@
 """Behind a trusted proxy, the service knows the client's own address."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from app.settings import Settings
-from app.telemetry.trusted_proxies import TrustedProxies
+from app.telemetry.trusted_proxies import client_of
 from tests.app.conftest import cases
 
 SEVERAL = "198.51.100.1, 203.0.113.7, 192.0.2.9"
@@ -36,6 +38,6 @@ def test_forwarded_addresses_are_believed_from_trusted_proxies_only(
     monkeypatch.setenv("MNIST_TRUSTED_PROXIES", trusted_proxies)
     headers = [(b"host", b"digits"), *((b"x-forwarded-for", each.encode()) for each in forwarded)]
 
-    seen = TrustedProxies(Settings().trusted_proxies).client_of(peer, headers)
+    seen = client_of(peer, headers, [ip_network(network) for network in Settings().trusted_proxies])
 
     assert seen == client

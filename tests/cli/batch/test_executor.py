@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.batch.executor import Chunk, Executor, score_all
+from cli.batch.executor import Executor, score_all
 from cli.batch.tasks import Predict
-from cli.batch.worker import LoadedModel, RunFailed, Scored, score
+from cli.batch.worker import Chunk, LoadedModel, RunFailed, Scored, score
 from cli.sources.listing import NamedPicture
 from cli.sources.tables import Content
 from digits.model.artifact import MODEL

@@ -2,7 +2,7 @@
 
 import http
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from fastapi import Response
@@ -126,13 +126,18 @@ def name(error: DigitsError | type[DigitsError]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
-def describe(exc: Exception) -> tuple[int, str, dict[str, str]]:
-    """Return status, message and headers of the reply to an exception, which are the same in every dialect.
+class ErrorReply(NamedTuple):
+    """The parts of an error reply that are the same in every dialect."""
 
-    Everything but a DigitsError is a bug, and gets a 500.
-    """
+    status: int
+    detail: str
+    headers: dict[str, str]
+
+
+def describe(exc: Exception) -> ErrorReply:
+    """Return status, message and headers for an exception. Everything but a DigitsError is a bug, and gets a 500."""
     if not isinstance(exc, DigitsError):
-        return 500, "the service failed; this is a bug in the service, not in your request", {}
+        return ErrorReply(500, "the service failed; this is a bug in the service, not in your request", {})
     status = STATUS[type(exc)]
     headers = {}
     if isinstance(exc, WrongMethod):
@@ -143,7 +148,7 @@ def describe(exc: Exception) -> tuple[int, str, dict[str, str]]:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body, if any, is not read
-    return status, str(exc), headers
+    return ErrorReply(status, str(exc), headers)
 
 
 def problem(

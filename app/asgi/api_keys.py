@@ -66,9 +66,9 @@ class ApiKeys:
             names = _read_keys(self.file)
         except ValueError as exc:
             problem = str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
-            if problem != self.problem:
+            self.problem, before = problem, self.problem
+            if problem != before:
                 _log.error("the API keys stay as they are: %s", exc)
-            self.problem = problem
             return
         self.problem = None
         if names != self._names:

@@ -96,15 +96,15 @@ class PreparedNumber:
             as_one = scores.select(range(count, len(scores.probabilities)))
             whole = reduce(better, best_choices(self.wholes, as_one, has_digits=True, first_row=count))
             large = whole.normalized.left_out
-            left_out = large + whole.normalized.doubts
+            left_out = max(reading.left_out, large + whole.normalized.doubts)
             box = Box.around([np.multiply(whole.normalized.part, self.size * 2)])
             digit = FoundDigit(whole.row, 0, whole.digit, box, whole.other)
-            one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
-            if len(reading.digits) == 1:
-                reading = replace(reading, left_out=max(reading.left_out, left_out))
+            one = Reading([digit], left_out, whole.cost + LEFT_OUT * large)
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading.digits, scores) <= _FEW_DIGITS:
                 return one
+            if len(reading.digits) == 1:  # made of pieces that look like several digits to the other way
+                reading = replace(reading, left_out=left_out)
             is_stacked = reading.digits[-1].line == len(reading.digits) - 1  # as the pieces of a broken 9
             if is_stacked or _may_be_one(reading.digits):
                 if one.cost + (0 if is_stacked else _CHEAPER) < reading.cost:

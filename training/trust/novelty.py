@@ -107,8 +107,8 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, is_th
     copies = imitations(images, labels, seed, has_digits=has_digits)
     others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
     distorted = imitations(others, np.zeros(len(others), np.uint8), seed, has_digits=False)
-    pictures = np.concatenate([images, copies, others, distorted])
-    chunks = (pictures[start : start + _CHUNK] for start in range(0, len(pictures), _CHUNK))
+    kinds = images, copies, others, distorted
+    chunks = (kind[start : start + _CHUNK] for kind in kinds for start in range(0, len(kind), _CHUNK))
     hidden = np.concatenate([activations(network, to_features(chunk))[0].astype(np.float16) for chunk in chunks])
     targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), 2 * len(others)])
     head = mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])

@@ -1,4 +1,4 @@
-"""Find signs among a number's digits that look like digits: commas, slashes, brackets, bars and rings of percent signs."""
+"""Find signs among a number's digits that look like digits: commas, slashes, brackets, bars, rings of percent signs."""
 
 from collections import Counter
 from collections.abc import Sequence

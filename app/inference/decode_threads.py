@@ -1,8 +1,9 @@
 """Threads for work that would block the event loop: decoding and normalizing pictures, parsing long bodies.
 
 Decoders run in native code that releases the interpreter lock, so there is a thread per core. One of them normalizes at
-a time (`digits/picture.py`). Large jobs and readings have threads of their own, so that a drawing never waits for a
-50-megapixel photo or a sheet. Large jobs in work share the memory for decoding (`app/inference/memory_budget.py`).
+a time (`digits/picture.py`). Short jobs hardly decode, and share one thread. Large jobs and readings have threads of
+their own, so that a drawing never waits for a 50-megapixel photo or a sheet. Large jobs in work share the memory for
+decoding (`app/inference/memory_budget.py`).
 """
 
 import asyncio
@@ -23,6 +24,9 @@ from digits.pictures.decode_limits import MAX_DECODE_BYTES
 
 SMALL_SIZE = 1_000_000
 """Largest size of a small job, in pixels or bytes of text. It takes tens of milliseconds at most."""
+
+SHORT_SIZE = 200_000
+"""Largest size of a short job, such as a drawing. Two threads would take a fifth more processor time for these."""
 
 MAX_WAITING_JOBS = 256
 """Maximum number of jobs of one kind, small or large, including those in work."""
@@ -142,7 +146,8 @@ class DecodeThreads:
 
     def __init__(self, memory_budget: MemoryBudget) -> None:
         self._memory_budget = memory_budget
-        self._small, self._reading = DecodePool("small", CORES), DecodePool("reading", CORES)
+        self._short, self._small = DecodePool("short", 1), DecodePool("small", CORES)
+        self._reading = DecodePool("reading", CORES)
         self._large = DecodePool("large", max(CORES, 2))
 
     async def run(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -151,7 +156,8 @@ class DecodeThreads:
         The size is the number of pixels of the picture, or of bytes of the text, that the job works on.
         """
         if size <= SMALL_SIZE:
-            return await self._small.run(function, *args, **kwargs)
+            pool = self._short if size <= SHORT_SIZE else self._small
+            return await pool.run(function, *args, **kwargs)
         return await self._large.run(self._run_large, size, partial(function, *args, **kwargs))
 
     async def read(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

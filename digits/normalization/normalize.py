@@ -279,9 +279,9 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
     box, fine = extent(found.kept), found
-    scale, side = _scale(flat, view), _longer_side(box)
-    if scale > 1 and side < _LARGE_DIGIT:
-        around = _grown(box, side // 3 + 3)
+    scale, longer = _scale(flat, view), _longer_side(box)
+    if scale > 1 and longer < _LARGE_DIGIT:
+        around = _grown(box, longer // 3 + 3)
         rows, columns = (
             slice(int(side.start * scale), min(math.ceil(side.stop * scale), length))
             for side, length in zip(around, flat.shape, strict=True)

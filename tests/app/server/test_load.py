@@ -71,7 +71,7 @@ def test_clients_that_leave_within_a_body_leave_no_connection_and_no_memory(serv
     for _ in range(200):  # 200 MB, more than the memory for bodies
         send(service.port, half)
 
-    httpx.get(f"{service.url}/livez")  # a new connection: when it is answered, the ones before it were accepted
+    httpx.get(f"{service.url}/livez", timeout=30)  # when this connection is answered, those before it were accepted
     service.wait_for(lambda: connections(service) <= others, f"at most {others} connections")
     long = service.client.post("/predict", content=b"\0" * LIMIT, headers={"content-type": "image/jpeg"})
     assert long.status_code == 422  # 503 if memory for bodies were missing

@@ -39,7 +39,7 @@ _OF_PREDICT = ("probabilities", "normalize")
 
 
 class _CommandWithRay(TyperCommand):
-    """A command whose option `--ray` works with an address and without one, which Typer's own options do not."""
+    """A command whose option `--ray` may have an address or stand alone. An option of Typer can do only one of both."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give `--ray` an empty value, unless an address follows it."""

@@ -54,7 +54,7 @@ class ApiKeys:
         scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
         for key in (headers.get(b"x-api-key", b""), bearer.strip() if scheme.lower() == b"bearer" else b""):
             # The time of the lookup depends on the hash only, which tells nothing about a key that is known.
-            if name := self._names.get(hashlib.sha256(key).digest()):
+            if (name := self._names.get(hashlib.sha256(key).digest())) is not None:
                 return name
         raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
 

@@ -220,7 +220,7 @@ class ModelRegistry:
             state = _folder_state(folder)
             if self._served and state == self._served.state and not self._must_reload:
                 return
-            if loaded := self._load(state, refused):
+            if (loaded := self._load(state, refused)) is not None:
                 self._served, self._must_reload = loaded, False
                 _log.info("serving %s version %d from %s", artifact.NAME, loaded.classifier.manifest.version, folder)
                 return

@@ -36,7 +36,8 @@ def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
     }
     text = "Whole numbers like MNIST's raw data." if is_whole else "Floats: the raw data divided by 255."
     scale_schema: dict[str, Any] = {"type": "string", "enum": [scale], "description": text}
-    scale_schema |= {"default": scale} if is_whole else {}
+    if is_whole:
+        scale_schema["default"] = scale
     return {
         "type": "object",
         "title": f"{title}, {scale.replace('-', ' to ')}",

@@ -77,9 +77,9 @@ class Prediction(DigitPrediction):
     model: ModelName
     """`name` and `version` of the model that answered."""
     left_out: OrAbsent[Annotated[int, Field(ge=1)]] = None
-    """Number of marks that were not read: other digits, dots above or below the digit, and marks in its loops. It is 1
-    more if an edge of the picture cuts the digit off, or it is solid. Absent if there are none. `POST /read` reads all
-    digits."""
+    """How many marks were not read: other digits, dots above or below the digit, and marks inside of its loops. A digit
+    that is solid, or that an edge of the picture cuts off, counts as 1 more. Absent if there are none. `POST /read`
+    reads all digits."""
     ink: OrAbsent[_Ink] = None
     """With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service saw ink, as rows
     of grey values, at most 128 pixels a side."""

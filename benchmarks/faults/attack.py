@@ -244,7 +244,7 @@ def echoes(target: Target) -> str:
 
 
 def unread_log(target: Target) -> str:
-    """4 clients that send requests for 10 s, and nobody who reads the service's log"""
+    """4 clients send requests for 10 s, and no program reads the service's log"""
     return _repeated(target, 4, [Request("")])
 
 

@@ -46,8 +46,13 @@ class Shown:
 def shown(pictures: int, done: int) -> Iterator[Shown]:
     """Show the progress of what runs inside of the context. `done` pictures were done before."""
     console = Console(stderr=True)
-    amount = BarColumn(), TaskProgressColumn(), MofNCompleteColumn()
-    pace = TextColumn("{task.description}"), TimeRemainingColumn()
-    with Progress(*amount, *pace, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("", total=pictures, completed=done)
         yield Shown(bar, time.monotonic())

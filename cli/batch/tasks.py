@@ -34,7 +34,8 @@ class Predict:
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
         """Return the names of a row's columns: the fields of a prediction by a model of digits, or of other classes."""
         absent = _NOT_IN_ROWS | ({"class_name", "is_known"} if classifier.class_names is None else {"is_digit"})
-        absent |= set() if self.with_probabilities else {"probabilities"}
+        if not self.with_probabilities:
+            absent |= {"probabilities"}
         return "path", *(name for name in Prediction.__annotations__ if name not in absent), "version", "error"
 
     def prepare(self, classifier: Classifier, picture: Picture) -> Normalized:

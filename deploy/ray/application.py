@@ -73,7 +73,7 @@ class Digits:
 
     def check_health(self) -> None:
         """Raise RuntimeError if the model is not ready. Serve then replaces the replica."""
-        if reason := self._service.registry.unready_reason():
+        if (reason := self._service.registry.unready_reason()) is not None:
             raise RuntimeError(reason)
 
 

@@ -131,7 +131,10 @@ class Temperature(_Record):
 
 
 class Level(_Record):
-    """The thresholds for one coverage. A prediction set has each digit whose probability reaches its threshold."""
+    """The thresholds for one coverage.
+
+    A digit is in the prediction set if its probability is at least its threshold.
+    """
 
     coverage: float = Field(gt=0, lt=1)
     """Minimum share of pictures whose set has the true digit, if they are exchangeable with the calibration images."""

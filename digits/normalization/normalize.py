@@ -291,20 +291,24 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
     inner = _grown(box if fine is found else extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
     redrawn = redraw(fine.ink[inner] * mask)
-    solid = redrawn.pixels > 127
-    shape = solid[extent(solid)]
-    is_solid = min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size
     return Normalized(
         redrawn.pixels,
         tuple(filter(None, ("inverted" if is_dark else "", "cropped", redrawn.change, "centered"))),
         found.left_out,
         seen,
         _part(box, view.shape),
-        found.doubts + bool(is_solid),
+        found.doubts + _is_solid(redrawn.pixels),
         found.is_alone,
         is_main_part=found.is_main_part,
         is_less_sure=found.is_less_sure,
     )
+
+
+def _is_solid(pixels: Grey) -> bool:
+    """Return whether a picture in MNIST form shows a solid shape, such as a disc."""
+    ink = pixels > 127
+    shape = ink[extent(ink)]
+    return bool(min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from digits.normalization.parts import Mask
+from digits.normalization.parts import Mask, corner_points
 
 _VIEW_SIDE = 160
 """Longer side of the reduced picture in which a sheet is looked for, and at least of a sheet that is cut out."""
@@ -116,8 +116,7 @@ def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
         boxes: (N, 4): left, top, right and bottom in pixels of the page.
         matrix: (3, 3), from `Page.from_above`.
     """
-    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
-    at = np.concatenate([corners, np.ones((len(boxes), 4, 1))], axis=2) @ matrix.T
+    at = np.concatenate([corner_points(boxes), np.ones((len(boxes), 4, 1))], axis=2) @ matrix.T
     places = at[:, :, :2] / at[:, :, 2:]
     found: Floats = np.hstack([places.min(axis=1), places.max(axis=1)])
     return found

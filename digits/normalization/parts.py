@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -225,7 +226,7 @@ def has_lines(parts: Parts) -> bool:
     left out does not count.
     """
     width, height = parts.boxes[:, 2:].T
-    if len(parts.areas) == 2 and width[1] <= _LONG * height[1]:
+    if len(parts.areas) == 2 and width[1] <= _LONG * height[1]:  # one part that is too short for a line
         return False
     kept = without_mark(parts)
     is_part = np.arange(len(height)) > 0 if kept is None else kept
@@ -240,6 +241,12 @@ def has_lines(parts: Parts) -> bool:
         return True
     high = height * is_part
     return any((high[parts.inside(part)] > _THIN * high[part]).any() for part in np.flatnonzero(is_thin).tolist())
+
+
+def corner_points(corners: NDArray[Any]) -> NDArray[Any]:
+    """Return x and y of the four corners of boxes, (N, 4, 2), from their left, top, right and bottom, (N, 4)."""
+    points: NDArray[Any] = corners[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    return points
 
 
 def smallest_rectangle(points: NDArray[np.int32]) -> list[float]:

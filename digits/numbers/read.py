@@ -23,7 +23,7 @@ from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, predictions
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
-from digits.normalization.parts import smallest_rectangle
+from digits.normalization.parts import corner_points, smallest_rectangle
 from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
 from digits.numbers.segment import Box, Segmentation, segment
 from digits.numbers.sheet import SHEET_SIDE, find_sheet
@@ -231,9 +231,9 @@ def _without_print(reading: Reading, scores: Scores) -> Reading:
 def _may_be_one(digits: Sequence[FoundDigit]) -> bool:
     """Return whether digits beside each other, on a line of any slope, are together not too wide for one digit."""
     corners = np.array([found.box.corners for found in digits], np.int32)
-    (left, top), (right, bottom) = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-    shorter, longer = smallest_rectangle(corners[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 2))
-    return bool(bottom - top > right - left) or longer <= _WIDEST_DIGIT * shorter
+    together = Box.around(corners)
+    shorter, longer = smallest_rectangle(corner_points(corners).reshape(-1, 2))
+    return together.height > together.width or longer <= _WIDEST_DIGIT * shorter
 
 
 def _share_of_digits(digits: Sequence[FoundDigit], scores: Scores) -> float:

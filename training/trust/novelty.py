@@ -30,13 +30,14 @@ in another way."""
 MAX_DIGITS = 10_000
 """Maximum number of training images for the head. It also learns from a distorted copy of each."""
 
-THOROUGH = 3
+_THOROUGH = 3
 """How often each training image is taken if novelty is to be learned thoroughly, each time with another copy."""
 
 _OUTLIERS = 2
 """Number of outliers per training image, each with a distorted copy."""
 
-_CHUNK = 20_000  # pictures whose hidden layer is computed at once, which takes 100 MB
+_CHUNK = 20_000
+"""The hidden layer is computed for this many pictures at a time, which takes 100 MB."""
 
 _HEADS = 2
 """Number of heads that are trained from different random numbers. Their mean errs less than one of them."""
@@ -89,7 +90,7 @@ def false_alarms(*, has_digits: bool) -> tuple[float, float]:
 def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, is_thorough: bool = False) -> Head | None:
     """Fit the head of a trained network, which does not change.
 
-    The head learns from at most MAX_DIGITS training images, or thoroughly: from all of them, THOROUGH times. These, and
+    The head learns from at most MAX_DIGITS training images, or thoroughly: from all of them, _THOROUGH times. These and
     the other things that go with them, take longer, and separate letters and signs better. The other two parts of the
     split set scale and threshold. Return None if one of these parts has fewer than 286 images of digits, which is too
     few for a threshold.
@@ -99,7 +100,7 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, is_th
         return None
     chosen, repeated = np.arange(len(split.y_train)), np.arange(len(split.y_calibration))
     if has_digits:
-        count = THOROUGH * len(chosen) if is_thorough else min(MAX_DIGITS, len(chosen))
+        count = _THOROUGH * len(chosen) if is_thorough else min(MAX_DIGITS, len(chosen))
         chosen = np.resize(np.random.default_rng(seed).permutation(chosen), count)
     else:
         chosen, repeated = np.resize(chosen, _CLASSES_PICTURES), np.resize(repeated, _CLASSES_COPIES)

@@ -106,7 +106,7 @@ def test_the_api_document_marks_the_paths_that_need_a_key(locked: Service, clien
 @cases(
     ("text", "reason"),
     {
-        "no keys": ("# nobody yet\n", "expected at least one key"),
+        "no keys": ("# no keys yet\n", "expected at least one key"),
         "a key that is one character too short": ("shop:fifteen-letters", "line 1: expected `name:key`"),
         "a space inside": (f"new:{NEW_KEY}\nshop:the new key 0123456789", "line 2: expected `name:key`"),
         "a hash that is too short": ("shop:sha256:0123456789abcdef", "line 1: expected `name:key`"),

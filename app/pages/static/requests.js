@@ -147,6 +147,7 @@ export class ReadingRequests {
 /** Return the reading of one digit with the fields of its prediction, which has the preprocessing too. */
 function withPrediction(reading, prediction, { isUnfinished }) {
   const digit = { line: 0, ...reading?.digits[0], ...prediction, isUnfinished };
+  if (reading?.accept === false) digit.accept = false; // marks were not read
   const text = String(digit.digit);
   const { ink, model } = prediction;
   return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model, ink };

@@ -11,12 +11,6 @@ from tests.app.pages.test_drawing import DESKTOP, STROKES, colours, draw
 from tests.app.pages.test_lab import look_inside
 
 
-def open_comparison(page: Page) -> None:
-    draw(page, *STROKES[7])
-    look_inside(page)
-    page.locator("#beside-tab").click()
-
-
 def percents(page: Page, column: int) -> list[float]:
     """Return the probabilities in a column of the table."""
     cells = page.locator(f"#both td:nth-child({column})").all_inner_texts()
@@ -52,7 +46,9 @@ def test_a_turned_digit_divides_both_networks_and_the_lectures_is_loaded_on_dema
 
 
 def test_the_training_goes_from_noise_to_strokes_by_keyboard(page: Page) -> None:
-    open_comparison(page)
+    draw(page, *STROKES[7])
+    look_inside(page)
+    page.locator("#beside-tab").click()
     expect(page.locator("#beside-state")).to_have_text("Both say 7.")
     trained = colours(page.locator("#strokes canvas").first)
     page.locator("#evidence-tab").click()

@@ -201,19 +201,22 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
 ) -> None:
     for width, height in ((1280, 720), (1920, 1080)):
         page = open_page(f"{service.url}/#lab", viewport={"width": width, "height": height})
-        draw(page, *STROKES[7])
         parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders", "#training"]
         panels = {
             "arithmetic": ["#weights", "#arithmetic-steps", "#additions"],
             "evidence": ["#evidence-picture", "#supporting", "#opposing"],
             "beside": ["#both", "#strokes"],
         }
-        for panel, contents in panels.items():
-            page.locator(f"[aria-controls={panel}]").click()
-            for part in [*parts, *contents]:
-                expect(page.locator(part)).to_be_in_viewport(ratio=1)
-        assert page.evaluate("document.documentElement.scrollHeight") == height
-        expect(page.locator("#sentence")).to_have_css("font-size", f"{18 * height // 720}px")
+        for stroke, sentence in ((STROKES[7][0], "A 7"), ([(0.2, 0.6), (0.35, 0.6)], "Not sure: it may be a 7")):
+            draw(page, stroke)
+            expect(page.locator("#sentence")).to_contain_text(sentence)
+            for panel, contents in panels.items():
+                page.locator(f"[aria-controls={panel}]").click()
+                for part in [*parts, *contents]:
+                    expect(page.locator(part)).to_be_in_viewport(ratio=1)
+                assert page.evaluate("document.documentElement.scrollHeight") == height
+        expect(page.locator("#left-out")).to_have_text("1 mark was not read.")
+        expect(page.locator("#sentence")).to_have_css("font-size", f"{16 * height // 720}px")
 
 
 def test_the_open_lab_fits_every_screen_and_every_part_has_a_name(page: Page) -> None:

@@ -234,9 +234,10 @@ class Look:
         """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
         if self.paper is None or not self.paper.is_compact or max(self.view.shape) < SMALL_SIDE or not self.found:
             return False
-        block = cv2.findNonZero(self.found[0].kept.view(np.uint8))
-        shorter, longer = smallest_rectangle(block)
-        return bool(shorter > _BLOCK[0] * longer and len(block) > _BLOCK[1] * shorter * longer)
+        block = self.found[0].kept.view(np.uint8)
+        outlines = cv2.findContours(block, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        shorter, longer = smallest_rectangle(np.concatenate(outlines))
+        return bool(shorter > _BLOCK[0] * longer and cv2.countNonZero(block) > _BLOCK[1] * shorter * longer)
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
@@ -331,8 +332,8 @@ def _view(picture: Grey, side: int) -> Grey:
     if TINY_SIDE <= longer < _ENLARGED_SIDE:
         times = -(-_ENLARGED_SIDE // longer)
         picture = cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    elif longer > 2 * side:  # by a whole number first, which takes less time
-        picture = downscale(picture, downscale_factor(picture, 2 * side))
+    elif longer > 2 * side:  # by a power of two first, which takes less time
+        picture = downscale(picture, 1 << (downscale_factor(picture, 2 * side) - 1).bit_length())
         longer = max(picture.shape)
     if longer <= side:
         return picture

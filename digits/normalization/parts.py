@@ -62,8 +62,15 @@ class Parts:
     """(1 + parts, 4), by label: left, top, width and height."""
     areas: Ints
     """(1 + parts,), by label: number of pixels."""
-    totals: Floats
-    """(1 + parts,), by label: the sum of the part's ink, of pixels that are at least half covered. 0 for paper."""
+    ink: Floats
+    """(height, width), in [0, 1]."""
+
+    @cached_property
+    def totals(self) -> Floats:
+        """(1 + parts,), by label: the sum of the part's ink, of pixels that are at least half covered. 0 for paper."""
+        dark = np.flatnonzero(self.ink >= 0.5)
+        totals = np.bincount(self.labels.ravel()[dark], self.ink.ravel()[dark], minlength=len(self.areas))
+        return totals.astype(np.float32)
 
     @cached_property
     def sides(self) -> Ints:
@@ -108,13 +115,11 @@ def find_parts(ink: Floats, threshold: float = COVERED) -> Parts:
         threshold: what is at most this is paper.
     """
     mask = ink > threshold
-    count, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+    _, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
     )
-    dark = np.flatnonzero(ink >= 0.5)
-    totals = np.bincount(labels.ravel()[dark], ink.ravel()[dark], minlength=count).astype(np.float32)
     statistics = statistics.astype(np.int64)
-    return Parts(labels, statistics[:, :4], statistics[:, 4], totals)
+    return Parts(labels, statistics[:, :4], statistics[:, 4], ink)
 
 
 def without_mark(parts: Parts) -> Mask | None:

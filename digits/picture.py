@@ -6,7 +6,6 @@ read_number(classifier, picture)  several digits, in `digits.numbers.read`
 
 import os
 import stat
-import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -32,10 +31,6 @@ many pixels."""
 
 BYTES_PER_PIXEL = 6
 """Memory that decoding a usual picture takes at most per pixel, with the work on its pixels."""
-
-_ONE_AT_A_TIME = threading.Lock()
-"""Normalization makes a hundred short calls of OpenCV and NumPy, each of which releases the interpreter lock. Two
-threads that normalize would pass it to and fro, which takes a third more processor time. Decoding runs beside it."""
 
 _MAX_OPEN_BYTES = 1_000_000
 """Pictures with more bytes, and those of WEBP and HEIF, are opened again to be decoded."""
@@ -97,8 +92,7 @@ class Picture:
         if self.is_large_jpeg and preparation in ("auto", "always"):
             return self._after(Look.at, lambda grey, look: normalize(grey, preparation, look))
         pixels = self.grey() if self._pixels is None else self._pixels
-        with _ONE_AT_A_TIME:
-            return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
+        return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
 
     def look_again(self, first: Normalized) -> Normalized | None:
         """Decode the picture and bring it to MNIST form after another look than the first. None if it shows no ink."""
@@ -124,16 +118,12 @@ class Picture:
         """
         look = None
         if self.is_large_jpeg:
-            copy = self.grey(min_jpeg_side=copy_side)
-            with _ONE_AT_A_TIME:
-                copy = seen(copy)
-                look = look_at(copy)
-                if look.shows_large_digit(copy):
-                    return normalized(copy, look)
-        whole = self.grey()
-        with _ONE_AT_A_TIME:
-            whole = seen(whole)
-            return normalized(whole, look or look_at(whole))
+            copy = seen(self.grey(min_jpeg_side=copy_side))
+            look = look_at(copy)
+            if look.shows_large_digit(copy):
+                return normalized(copy, look)
+        whole = seen(self.grey())
+        return normalized(whole, look or look_at(whole))
 
     def grey(self, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
         """Decode the first frame to upright grey pixels, uint8 (height, width). See `upright_grey`."""

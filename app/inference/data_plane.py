@@ -5,7 +5,7 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import repeat
 from typing import Any, Self, TypeVar
@@ -239,7 +239,8 @@ class DataPlane:
             normalized = await self._prepare(batch, pictures, others, preparation, decoding.JOB_PICTURES)
             for index, each in zip(others, normalized, strict=True):
                 prepared[index] = each
-        first = await batcher.classify(_pixels(prepared), only_scores=True)
+        rows = _pixels(prepared)
+        first = await batcher.classify(rows, only_scores=True)
         judged = Judged.at_first_look(first.classifier, prepared, first.scores)
         again: dict[int, Normalized] = {}
         for index, seen in judged.doubtful().items():
@@ -248,14 +249,14 @@ class DataPlane:
         if again:
             more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
             if more.classifier is first.classifier:  # else another version is served meanwhile
-                judged = judged.after_second_look(again, more.scores)
+                judged, rows = judged.after_second_look(again, more.scores), _pixels([*prepared, *again.values()])
         chosen = [each.normalized for each in judged.seen]
         inference = Inference(
             first.classifier,
             judged.scores,
             judged.records,
             first.pass_rows,
-            _pixels([replace(each, without_mark=None) for each in chosen]),
+            rows[[each.row for each in judged.seen]],
             are_normalized([each.steps for each in chosen]),
             [each.ink for each in chosen],
             [each.other for each in judged.seen],

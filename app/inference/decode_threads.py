@@ -1,9 +1,9 @@
 """Threads for work that would block the event loop: decoding and normalizing pictures, parsing long bodies.
 
-Decoders run in native code that releases the interpreter lock, so there is a thread per core. One of them normalizes at
-a time (`digits/picture.py`). Short jobs hardly decode, and share one thread. Large jobs and readings have threads of
-their own, so that a drawing never waits for a 50-megapixel photo or a sheet. Large jobs in work share the memory for
-decoding (`app/inference/memory_budget.py`).
+Decoders and networks run in native code that releases the interpreter lock, so there is a thread per core. Short jobs
+have little of it, and share one thread. Large jobs and readings have threads of their own, so that a drawing never
+waits for a 50-megapixel photo or a sheet. Large jobs in work share the memory for decoding
+(`app/inference/memory_budget.py`).
 """
 
 import asyncio

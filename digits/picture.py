@@ -20,7 +20,7 @@ from digits.errors import ImageTooLarge, InvalidImage, NoInk
 from digits.features import FEATURES, SIDE, Grey
 from digits.normalization.light import without_shadows
 from digits.normalization.mnist_form import Preparation
-from digits.normalization.normalize import Look, Normalized, normalize, second_look
+from digits.normalization.normalize import DigitLook, Normalized, normalize, second_look
 from digits.normalization.resize import resize
 from digits.pictures.decode import MAX_PIXELS, REDUCED_SIDE, decode_tiny_png, open_image, upright_grey, upright_size
 from digits.pictures.decode_limits import DECODE_BYTES, MAX_DECODE_BYTES
@@ -90,7 +90,7 @@ class Picture:
             InvalidImage, NoInk, WrongSize: the picture cannot be prepared.
         """
         if self.is_large_jpeg and preparation in ("auto", "always"):
-            return self._after(Look.at, lambda grey, look: normalize(grey, preparation, look))
+            return self._after(DigitLook.at, lambda grey, look: normalize(grey, preparation, look))
         pixels = self.grey() if self._pixels is None else self._pixels
         return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
 
@@ -100,13 +100,13 @@ class Picture:
             return None
         seen = without_shadows if other == "without shadows" else lambda grey: grey
         with suppress(NoInk):
-            return self._after(lambda grey: Look.again(grey, other), second_look, seen, 2 * SMALL_COPY_SIDE)
+            return self._after(lambda grey: DigitLook.again(grey, other), second_look, seen, 2 * SMALL_COPY_SIDE)
         return None
 
     def _after(
         self,
-        look_at: Callable[[Grey], Look],
-        normalized: Callable[[Grey, Look], Normalized],
+        look_at: Callable[[Grey], DigitLook],
+        normalized: Callable[[Grey, DigitLook], Normalized],
         seen: Callable[[Grey], Grey] = lambda grey: grey,
         copy_side: int = SMALL_COPY_SIDE,
     ) -> Normalized:

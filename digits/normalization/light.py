@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from digits.features import Floats, Grey
-from digits.normalization.paper import EVENED_PAPER, LIGHT_SIDE, EvenPaper, even_paper, evened
+from digits.normalization.paper import EVENED_PAPER, EvenPaper, even_paper, evened
 from digits.pictures.downscale import downscale, downscale_factor, fitted_size
 
 _LIGHT_SIDE = 64
@@ -44,7 +44,7 @@ def even_light(view: Grey, *light_sides: int) -> EvenPaper | None:
         brightness = _brightness(small, is_ink_dark=is_ink_dark)
         flat = evened(view, brightness, is_ink_dark=is_ink_dark)
         is_inked = False
-        for side in light_sides or (LIGHT_SIDE,):
+        for side in light_sides:
             even = even_paper(flat, side)
             if even is None or even.is_ink_dark != is_ink_dark or even.contrast < _MIN_CONTRAST:
                 continue

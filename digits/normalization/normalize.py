@@ -3,27 +3,17 @@
 LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light and
 specks, and may be of any size. These steps remove the differences. Words in quotes are the steps that a reply reports:
 
-    Look              find the sheet of paper ("rectified"), and the ink on it. Dark ink becomes light ("inverted").
-                      Keep only the parts of the digit ("cropped").
+    DigitLook         find the sheet of paper ("rectified"), and the ink on it. Dark ink becomes light ("inverted").
+                      Keep only the parts of the digit ("cropped"). `Look` has the order of the looks.
     _normalized       If the digit is small in its picture, repeat this on its surroundings.
     redraw            draw the digit with strokes as wide as MNIST's ("thickened" or "thinned"), resize it to the box,
                       and place its centre of mass in the middle ("centered")
-
-The cheapest look that is sufficient comes first. The ink is what differs from
-
-    1. even paper, as in drawings and scans,
-    2. paper that is even after its light was evened out,
-    3. and on any other paper, what the ink network finds. It looks again at the picture without its shadows.
-
-Before 2, and where 1 shows something compact, a sheet of paper that lies on something else is looked for and cut out of
-the picture. If the answer is doubtful, `Look.again` sees it in another way. `digits/numbers/sheet.py` has the same
-order.
 """
 
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -32,10 +22,10 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
-from digits.normalization.light import even_light
+from digits.normalization.look import Look, OtherLook
 from digits.normalization.mnist_form import Mode, are_mnist_form
-from digits.normalization.page import Page, find_page, moved
-from digits.normalization.paper import MIN_CONTRAST, SMALL_SIDE, TINY_SIDE, EvenPaper, even_paper, is_darker
+from digits.normalization.page import moved
+from digits.normalization.paper import SMALL_SIDE, TINY_SIDE, EvenPaper, is_darker
 from digits.normalization.parts import (
     WHOLE,
     Ints,
@@ -120,7 +110,7 @@ class Normalized:
     1 more each if an edge of the picture cuts it off, if it is solid, and if `is_main_part`."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
-    other_look: "OtherLook | None" = None
+    other_look: OtherLook | None = None
     """How `second_look` can see the picture in another way. None if it cannot."""
     is_main_part: bool = False
     """Whether it is the largest part of the digit, without small ones near it."""
@@ -148,7 +138,7 @@ def _in_mnist_form(picture: NDArray[Any]) -> Normalized | None:
     return None
 
 
-def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = None) -> Normalized:
+def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "DigitLook | None" = None) -> Normalized:
     """Bring a picture to MNIST form.
 
     Args:
@@ -169,29 +159,22 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = 
     if mode == "auto" and (unchanged := _in_mnist_form(picture)):
         return unchanged
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
-    look = look or Look.at(grey)
+    look = look or DigitLook.at(grey)
     return _normalized(grey, look, look.other)
 
 
-def second_look(picture: Grey, look: "Look") -> Normalized:
-    """Bring a picture to MNIST form, uint8 (height, width), after `Look.again` at it. Raises NoInk."""
+def second_look(picture: Grey, look: "DigitLook") -> Normalized:
+    """Bring a picture to MNIST form, uint8 (height, width), after `DigitLook.again` at it. Raises NoInk."""
     return _normalized(picture, look, None)
 
 
-OtherLook = Literal["whole", "network", "without shadows"]
-"""At the whole picture instead of a sheet in it, or with the ink network, perhaps after `without_shadows`."""
+class DigitLook(Look):
+    """A look that finds one digit."""
 
-
-@dataclass(frozen=True)
-class Look:
-    """A look at a reduced view of a picture."""
-
-    page: Page | None
-    """The sheet of paper that is looked at. None if it is the whole picture."""
-    view: Grey
-    """uint8, at most _VIEW_SIDE pixels along the longer side."""
-    paper: EvenPaper | None
-    """None if it is not even."""
+    @staticmethod
+    def view_of(picture: Grey) -> Grey:
+        """Return the view, at most _VIEW_SIDE pixels along the longer side."""
+        return _view(picture, _VIEW_SIDE)
 
     @cached_property
     def found(self) -> "list[_Found]":
@@ -203,31 +186,9 @@ class Look:
 
     @classmethod
     def at(cls, picture: Grey) -> Self:
-        """Look at a picture, uint8 (height, width). Raises NoInk if it is blank."""
-        view = _view_with_ink(picture)
-        paper = even_paper(view)
-        if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
-            page_view = _view(page.from_above(picture)[0], _VIEW_SIDE)
-            look = cls(page, page_view, even_paper(page_view) or even_light(page_view))
-            if look.found:
-                return look
-        look = cls(None, view, paper or even_light(view))
-        return cls(None, view, None) if look.shows_block else look
-
-    @classmethod
-    def again(cls, picture: Grey, other: OtherLook) -> Self:
-        """Look at a picture in another way, perhaps after `without_shadows`. Raises NoInk if it is blank."""
-        view = _view_with_ink(picture)
-        return cls(None, view, (even_paper(view) or even_light(view)) if other == "whole" else None)
-
-    @property
-    def other(self) -> OtherLook | None:
-        """Which other look may be better. On even paper none is."""
-        if self.page is not None:
-            return "whole"
-        if self.paper is None:
-            return "without shadows"
-        return None if self.paper.brightness is None else "network"
+        """Take the first look at a picture, uint8 (height, width), that shows a digit. Raises NoInk if it is blank."""
+        look = next(look for look in cls.in_order(picture) if look.page is None or look.found)
+        return cls(None, look.view, None) if look.page is None and look.shows_block else look
 
     @property
     def shows_block(self) -> bool:
@@ -246,15 +207,7 @@ class Look:
         return bool(self.found) and min(found.side for found in self.found) * scale >= _LARGE_DIGIT
 
 
-def _view_with_ink(picture: Grey) -> Grey:
-    """Return the reduced view of a picture. Raises NoInk if it is blank."""
-    view = _view(picture, _VIEW_SIDE)
-    if np.ptp(view) < MIN_CONTRAST:
-        raise NoInk("no ink found: the picture is blank")
-    return view
-
-
-def _normalized(picture: Grey, look: Look, other_look: OtherLook | None) -> Normalized:
+def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) -> Normalized:
     """Redraw the digit that a look shows, and the one without a mark. A small one is looked at again from near."""
     flat, matrix = (picture, None) if look.page is None else look.page.from_above(picture)
     view, found = look.view, look.found

@@ -21,6 +21,7 @@ from digits.model.artifact import MAX_NOVELTY
 from digits.model.choice import CLEARLY_CHEAPER, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, predictions
+from digits.normalization.look import OtherLook
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
 from digits.normalization.parts import corner_points, smallest_rectangle
@@ -63,14 +64,21 @@ class PreparedNumber:
     """The picture as one digit, as `/predict` prepares it, from each look at it. It may be empty."""
     ink: Grey | None
     """Where the ink network saw ink in the picture. None if it was not needed."""
-    has_other_look: bool
-    """Whether `look_again` can see the picture in another way."""
+    other_look: OtherLook | None = None
+    """How to look for several digits again. None if there is no other way."""
 
     @property
     def pixels(self) -> Grey:
         """uint8 (N, 28, 28), all candidates in MNIST form. N is at least 1."""
         ways = [way.pixels[None] for whole in self.wholes for way in whole.choices]
         return np.concatenate([*([] if self.segmentation is None else [self.segmentation.pixels]), *ways])
+
+    @property
+    def has_other_look(self) -> bool:
+        """Whether `look_again` can see the picture in another way. One digit may be several that touch."""
+        if self.segmentation is None:
+            return "centered" in self.steps  # not in MNIST form
+        return self.other_look is not None or any(whole.other_look is not None for whole in self.wholes)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -133,28 +141,21 @@ def prepare(picture: Picture, work: Work | None = None) -> PreparedNumber:
     if whole is None or not any(way.is_alone for way in whole.choices):
         prepared = _segmented(picture, work or Work())
     if prepared is not None:
-        if whole is None:
-            return prepared
-        has_other_look = prepared.has_other_look or whole.other_look is not None
-        return replace(prepared, wholes=[whole], has_other_look=has_other_look)
+        return prepared if whole is None else replace(prepared, wholes=[whole])
     if whole is None:
         raise blank or NoInk("no ink found: the picture has no pen strokes")
-    # The digit is alone, or too faint for a sheet. It may be several that touch, unless it is in MNIST form.
-    return PreparedNumber(picture.upright_size, None, [whole], whole.ink, "centered" in whole.steps)
+    return PreparedNumber(picture.upright_size, None, [whole], whole.ink)  # alone, or too faint for a sheet
 
 
 def look_again(picture: Picture, first: PreparedNumber, work: Work | None = None) -> PreparedNumber | None:
     """Decode a picture again and propose candidates after another look. None if there is no other look."""
     second = picture.look_again(first.wholes[0]) if first.wholes else None
-    wholes = [] if second is None else [second]
+    wholes, prepared = [] if second is None else [second], None
     if is_one := first.segmentation is None:
         wholes = [*first.wholes, *wholes]
-    elif not first.has_other_look:
-        return None
-    try:
-        prepared = _segmented(picture, work or Work(), again=not is_one)
-    except TooManyDigits:
-        prepared = None
+    if is_one or first.other_look is not None:
+        with suppress(TooManyDigits):
+            prepared = _segmented(picture, work or Work(), first.other_look)
     if prepared is not None:
         return replace(prepared, wholes=wholes)
     return None if second is None else replace(first, wholes=wholes)
@@ -201,18 +202,18 @@ def _share(box: Box, other: Box) -> float:
     return float(within / min(box.width * box.height, other.width * other.height))
 
 
-def _segmented(picture: Picture, work: Work, *, again: bool = False) -> PreparedNumber | None:
+def _segmented(picture: Picture, work: Work, other: OtherLook | None = None) -> PreparedNumber | None:
     """Propose candidates for several digits. None if no ink is found. Raises TooManyDigits."""
     size = picture.upright_size
     for side in (SHEET_SIDE, REDUCED_SIDE)[: 1 + picture.is_large_jpeg]:
         grey, sheet = picture.grey(min_jpeg_side=side), None
         with suppress(NoInk):
-            sheet = find_sheet(grey, work, again=again)
+            sheet = find_sheet(grey, work, other)
         if max(grey.shape) == max(size) or (sheet and sheet.is_legible):
             break
     if sheet is None:
         return None
-    return PreparedNumber(size, segment(sheet, *size, work), [], sheet.ink, sheet.has_other_look)
+    return PreparedNumber(size, segment(sheet, *size, work), [], sheet.ink, sheet.other_look)
 
 
 def _without_print(reading: Reading, scores: Scores) -> Reading:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
 from digits.normalization import ink_map
-from digits.normalization.light import even_light, without_shadows
-from digits.normalization.page import find_page
-from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper
+from digits.normalization.light import without_shadows
+from digits.normalization.look import Look, OtherLook
+from digits.normalization.paper import LIGHT_SIDE, EvenPaper
 from digits.normalization.parts import Ints, Labels, Mask, find_parts, inside_frame, without_mark
 from digits.numbers.work import NETWORK, Work
 from digits.pictures.downscale import downscale, downscale_factor
@@ -76,8 +76,8 @@ class Sheet:
     """Width of a stroke in pixels."""
     ink: Grey | None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
-    has_other_look: bool = False
-    """Whether `find_sheet` can look at the picture again in another way."""
+    other_look: OtherLook | None = None
+    """How `find_sheet` can look at the picture again. None if it cannot."""
 
     @property
     def digit_height(self) -> float:
@@ -95,52 +95,40 @@ class Sheet:
         return self.digit_height >= 0.75 * _LEGIBLE
 
 
-def find_sheet(picture: Grey, work: Work, *, again: bool = False) -> Sheet:
-    """Find the ink on a picture, in the order that `digits/normalization/normalize.py` states.
+class SheetLook(Look):
+    """A look that finds several digits, which may be small."""
+
+    light_sides = LIGHT_SIDE, _FINE_LIGHT_SIDE
+
+    @staticmethod
+    def view_of(picture: Grey) -> Grey:
+        """Return the view, at most SHEET_SIDE pixels along the longer side."""
+        return downscale(picture, downscale_factor(picture, SHEET_SIDE))
+
+
+def find_sheet(picture: Grey, work: Work, other: OtherLook | None = None) -> Sheet:
+    """Find the ink on a picture.
 
     Args:
         picture: uint8 (height, width). 0 is black.
         work: counts the steps.
-        again: look at it in another way than the first time: at all of it, with the ink network, or without shadows.
+        other: how to look at it. None: as is best.
 
     Raises:
-        NoInk: the picture is blank, of one colour or noise, or there is no other way.
+        NoInk: the picture is blank, of one colour or noise.
         TooManyDigits: the picture has more than MAX_PARTS parts, or takes too much work.
     """
-    view = _view(picture)
-    paper = _even_paper(view)
-    if paper is None or paper.is_compact:
-        page = find_page(picture)
-        if page is not None and not again:
-            flat, matrix = page.from_above(picture)
-            flat_view = _view(flat)
-            sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view), work)
-            scaled = np.diag([*flat.shape[::-1], 1.0])
-            to_picture = np.diag([*(1 / np.array(picture.shape[::-1])), 1.0]) @ matrix @ scaled @ sheet.to_picture
-            return replace(sheet, to_picture=to_picture, has_other_look=True)
-        again = again and page is None
-    evened = None if paper else _evened_paper(view)
-    if again and paper is not None:
-        raise NoInk("no ink found: there is no other way to look at the picture")
-    if again and evened is None:
+    if other == "without shadows":
         picture = without_shadows(picture)
-    sheet = _sheet(picture, None if again else paper or evened, work)
-    return replace(sheet, has_other_look=paper is None and not again)
-
-
-def _view(picture: Grey) -> Grey:
-    view = downscale(picture, downscale_factor(picture, SHEET_SIDE))
-    if np.ptp(view) < MIN_CONTRAST:
-        raise NoInk("no ink found: the picture is blank")
-    return view
-
-
-def _even_paper(view: Grey) -> EvenPaper | None:
-    return even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
-
-
-def _evened_paper(view: Grey) -> EvenPaper | None:
-    return even_light(view, LIGHT_SIDE, _FINE_LIGHT_SIDE)
+    look = next(SheetLook.in_order(picture)) if other is None else SheetLook.again(picture, other)
+    if look.page is None:
+        sheet = _sheet(picture, look.paper, work)
+        return replace(sheet, other_look=look.other if other is None else None)
+    flat, matrix = look.page.from_above(picture)
+    sheet = _sheet(flat, look.paper, work)
+    scaled = np.diag([*flat.shape[::-1], 1.0])
+    to_picture = np.diag([*(1 / np.array(picture.shape[::-1])), 1.0]) @ matrix @ scaled @ sheet.to_picture
+    return replace(sheet, to_picture=to_picture, other_look=look.other)
 
 
 def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:

@@ -177,7 +177,7 @@ def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
     classifier: Classifier, written: list[Grey], novelty: float, is_digit: bool
 ) -> None:
     segmentation = segmented(page(written, "17"))
-    prepared = PreparedNumber((100, 100), segmentation, [], None, has_other_look=False)
+    prepared = PreparedNumber((100, 100), segmentation, [], None)
     certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
 
     number = ReadNumber.of(prepared, Scores(certain, np.array([0.2, novelty], dtype=np.float32))).number(classifier)

@@ -1,0 +1,84 @@
+"""The looks at a picture, the cheapest first. `/predict` and `/read` take them in the same order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+
+from digits.errors import NoInk
+from digits.features import Grey
+from digits.normalization.light import even_light
+from digits.normalization.page import Page, find_page
+from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper
+
+OtherLook = Literal["whole", "network", "without shadows"]
+"""At the whole picture instead of a sheet in it, or with the ink network, perhaps after `without_shadows`."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at a reduced view of a picture. The ink is what differs from
+
+    1. even paper, as in drawings and scans,
+    2. paper that is even after its light was evened out,
+    3. and on any other paper, what the ink network finds.
+
+    Before 2, and where 1 shows something compact, a sheet of paper that lies on something else is looked for and cut
+    out of the picture. If the answer is doubtful, `again` sees the picture in another way.
+    """
+
+    page: Page | None
+    """The sheet of paper that is looked at. None if it is the whole picture."""
+    view: Grey
+    """uint8 (height, width)"""
+    paper: EvenPaper | None
+    """None if it is not even."""
+
+    light_sides: ClassVar[tuple[int, ...]] = (LIGHT_SIDE,)
+    """Longer sides of the reduced views in which light is measured, to be tried in this order."""
+
+    @staticmethod
+    def view_of(picture: Grey) -> Grey:
+        """Return the reduced view of a picture, or of a page of it."""
+        raise NotImplementedError
+
+    @classmethod
+    def in_order(cls, picture: Grey) -> Iterator[Self]:
+        """Yield the look at the sheet of paper in a picture, uint8 (height, width), if there is one, and at all of it.
+
+        Raises NoInk if it is blank.
+        """
+        view = cls._view_with_ink(picture)
+        paper = cls._even_paper(view)
+        if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
+            page_view = cls.view_of(page.from_above(picture)[0])
+            yield cls(page, page_view, cls._even_paper(page_view) or even_light(page_view, *cls.light_sides))
+        yield cls(None, view, paper or even_light(view, *cls.light_sides))
+
+    @classmethod
+    def again(cls, picture: Grey, other: OtherLook) -> Self:
+        """Look at a picture in another way, perhaps after `without_shadows`. Raises NoInk if it is blank."""
+        view = cls._view_with_ink(picture)
+        is_whole = other == "whole"
+        return cls(None, view, cls._even_paper(view) or even_light(view, *cls.light_sides) if is_whole else None)
+
+    @property
+    def other(self) -> OtherLook | None:
+        """Which other look may be better. On even paper none is."""
+        if self.page is not None:
+            return "whole"
+        if self.paper is None:
+            return "without shadows"
+        return None if self.paper.brightness is None else "network"
+
+    @classmethod
+    def _view_with_ink(cls, picture: Grey) -> Grey:
+        view = cls.view_of(picture)
+        if np.ptp(view) < MIN_CONTRAST:
+            raise NoInk("no ink found: the picture is blank")
+        return view
+
+    @classmethod
+    def _even_paper(cls, view: Grey) -> EvenPaper | None:
+        return next((paper for side in cls.light_sides if (paper := even_paper(view, side)) is not None), None)

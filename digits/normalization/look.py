@@ -53,7 +53,9 @@ class Look:
         paper = cls._even_paper(view)
         if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
             page_view = cls.view_of(page.from_above(picture)[0])
-            yield cls(page, page_view, cls._even_paper(page_view) or even_light(page_view, *cls.light_sides))
+            look = cls(page, page_view, cls._even_paper(page_view) or even_light(page_view, *cls.light_sides))
+            if page.outline is None or look.paper is not None:
+                yield look
         yield cls(None, view, paper or even_light(view, *cls.light_sides))
 
     @classmethod
@@ -67,7 +69,7 @@ class Look:
     def other(self) -> OtherLook | None:
         """Which other look may be better. On even paper none is."""
         if self.page is not None:
-            return "whole"
+            return "whole" if self.page.outline is None else None  # a round sheet would look like a 0
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"

@@ -88,6 +88,9 @@ _SOLID = 0.6, 0.7
 """A solid shape is wider than the first share of its length, and fills more than the second share of its box. Digits
 have loops or gaps."""
 
+_CONVEX = 0.85
+"""A hole fills more than this share of its convex hull."""
+
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
 
@@ -223,6 +226,8 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
             boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
             (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
             way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
+            if look.page.outline is not None and way.is_alone and _is_convex(way.pixels):
+                other_look = "whole"  # the sheet may be a bold 0 and this its hole
         normalized = replace(way, other_look=other_look, without_mark=normalized)
     assert normalized is not None
     return normalized
@@ -263,6 +268,13 @@ def _is_solid(pixels: Grey) -> bool:
     ink = pixels > 127
     shape = ink[extent(ink)]
     return bool(min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size)
+
+
+def _is_convex(pixels: Grey) -> bool:
+    """Return whether the ink of a picture in MNIST form fills its convex hull, as a hole and a 1 do."""
+    ink = (pixels > 127).view(np.uint8)
+    hull = cv2.fillConvexPoly(np.zeros_like(ink), cv2.convexHull(cv2.findNonZero(ink)), 1)
+    return cv2.countNonZero(ink) > _CONVEX * cv2.countNonZero(hull)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:

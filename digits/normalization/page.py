@@ -1,7 +1,7 @@
 """Find a sheet of paper that lies on something else, and look at it from above.
 
-A sheet is a region with four straight sides, lighter or darker than what is around it, on which something is written.
-Its sides are steps: the brightness changes within a few pixels, and it is still different further away. The lines of
+A sheet is a region with four straight sides, or round, lighter or darker than what is around it, on which something is
+written. Its sides are steps: the brightness changes within a few pixels, and it is still different further away. The lines of
 frames and tables, whose two sides are equally bright, and the slopes of shadows are no steps.
 """
 
@@ -30,6 +30,13 @@ _SHORTEST_SIDE = 0.1
 
 _CONVEX = 0.9
 """The least share of its convex hull that a sheet's region fills, and of its four corners that the hull fills."""
+
+_SMOOTH, _ROUND, _OVAL = 0.97, 0.7, 0.55
+"""A round sheet fills the first share of its convex hull, and the hull the second share of the rectangle around it. Its
+shorter side is at least the third share of the longer one."""
+
+_ON_ANOTHER = 0.7
+"""The most that a sheet takes of another one that it lies on."""
 
 _FILLED = 0.7
 """The least share of a sheet that is paper. Strokes that enclose something have less."""
@@ -60,12 +67,18 @@ _ALONG = np.linspace(0.08, 0.92, 32)[:, None]
 """The places along a side at which its step is measured."""
 
 
+_Ends = tuple[Floats, Floats]
+"""The four corners of a sheet, (4, 2), and the ends of its sides, (N, 2): the same four, unless it is round."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A sheet of paper in a picture."""
 
     corners: Floats
     """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
+    outline: Floats | None = None
+    """(N, 2): the same of the corners of a round sheet, in the rectangle of `corners`. None if there are only these."""
 
     def longer_side(self, picture: Grey) -> float:
         """Return the length of its longer side in pixels of the picture."""
@@ -86,6 +99,11 @@ class Page:
         )
         matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        if self.outline is not None:
+            points = cv2.perspectiveTransform((self.outline * picture.shape[::-1] - 0.5)[None], matrix)
+            inside = cv2.fillConvexPoly(np.zeros_like(seen), np.rint(points).astype(int), 1)
+            inside = cv2.erode(inside, np.ones((2 * int(margin) + 3,) * 2, np.uint8), borderValue=0).view(bool)
+            seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
 
 
@@ -103,12 +121,21 @@ def find_page(picture: Grey) -> Page | None:
     size = [max(8, round(side * scale)) for side in small.shape[::-1]]
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     smooth = cv2.blur(small, (3, 3))
+    best: tuple[float, _Ends] | None = None
     for light in _light_sides(smooth):
         found = [page for side in (light, 1 - light) for page in _pages(small, smooth, side)]
-        if found:
-            _, corners = max(found, key=lambda page: page[0])
-            return Page(_clockwise(((corners + 0.5) / small.shape[::-1]).astype(np.float32)))
-    return None
+        if best is not None:  # only what lies on it
+            field, most = best[1][1].astype(np.float32), _ON_ANOTHER * best[0]
+            found = [each for each in found if each[0] < most and _is_within(each[1][0].mean(axis=0), field)]
+        best = max(found, key=lambda page: page[0], default=best)
+    if best is None:
+        return None
+    corners, sides = (((ends + 0.5) / small.shape[::-1]).astype(np.float32) for ends in best[1])
+    return Page(_clockwise(corners), None if len(sides) == 4 else sides)
+
+
+def _is_within(point: Floats, field: Floats) -> bool:
+    return cv2.pointPolygonTest(field, point.tolist(), False) > 0
 
 
 def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
@@ -137,31 +164,32 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
             yield (smooth > second).view(np.uint8)
 
 
-def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple[float, Floats]]:
-    """Yield the area and the corners of each region of pixels that are 1, if it is a sheet with something written on it
+def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple[float, _Ends]]:
+    """Yield the area and the ends of each region of pixels that are 1, if it is a sheet with something written on it
     and nothing beside it, but for blank sheets.
     """
     height, width = small.shape
-    written: list[tuple[float, Floats, Mask, Mask, bool]] = []
+    written: list[tuple[float, _Ends, Mask, Mask, bool]] = []
     elsewhere = np.ones(small.shape, dtype=bool)
     field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
     for outline in outlines:
-        area = cv2.contourArea(outline)
+        area, step = cv2.contourArea(outline), None
         if not _AREAS[0] * small.size < area < _AREAS[1] * small.size:
             continue
         hull = cv2.convexHull(outline)
         if area < _CONVEX * cv2.contourArea(hull):
             continue
         inside = cv2.fillConvexPoly(np.zeros(small.shape, np.uint8), hull, 1)
-        corners = _four_corners(hull) if cv2.mean(side, inside)[0] > _FILLED else None
-        if corners is None or _lengths(corners).min() < _SHORTEST_SIDE * max(small.shape):
+        if cv2.mean(side, inside)[0] <= _FILLED:
             continue
-        if _CONVEX * cv2.intersectConvexConvex(corners.astype(np.float32), field)[0] > cv2.contourArea(hull):
-            continue
-        step = _step(smooth, corners)
+        for ends in _ends(hull, area, field):
+            is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(small.shape)
+            step = _step(smooth, ends[1]) if is_long else None
+            if step is not None:
+                break
         if step is None:
             continue
         rim = np.ones((2 * int(0.1 * np.sqrt(area)) + 5,) * 2, np.uint8)
@@ -177,26 +205,37 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
             is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
             high = _LABEL * cv2.boundingRect(outline)[3]
             is_plot = is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == 1
-            written.append((area, corners, outside, within, is_plot))
+            written.append((area, ends, outside, within, is_plot))
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
-    for area, corners, outside, within, is_plot in written:
+    for area, ends, outside, within, is_plot in written:
         strong = strokes > np.sort(strokes[within])[-1 - np.count_nonzero(within) // 100] / 2
         inner, beside = strong & within, strong & outside & elsewhere
         if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
-            yield area, corners
+            yield area, ends
 
 
-def _four_corners(hull: NDArray[np.int32]) -> Floats | None:
-    """Return the corners of a convex outline, (4, 2), or None if it has no four sides.
+def _ends(hull: NDArray[np.int32], area: float, field: Floats) -> Iterator[_Ends]:
+    """Yield the ends of an outline with four corners, and those of one that is round or has round corners.
 
-    Corners outside of the picture are cut off, so that the outline has more sides. Those are dropped whose neighbours
-    meet nearest.
+    Corners outside of the picture, `field`, are cut off, so that the outline has more sides. Those are dropped whose
+    neighbours meet nearest. A round sheet is in the picture. `hull` is the convex hull of a region with this area.
     """
-    points = cv2.approxPolyDP(hull, 0.012 * cv2.arcLength(hull, True), True)
-    if len(points) < 4:
-        return None
-    corners: Floats = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2).astype(np.float64)
-    return corners if len(corners) == 4 else None
+    length, whole = cv2.arcLength(hull, True), cv2.contourArea(hull)
+    points = cv2.approxPolyDP(hull, 0.012 * length, True)
+    if len(points) >= 4:
+        corners = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2)
+        if len(corners) == 4 and _CONVEX * cv2.intersectConvexConvex(corners, field)[0] <= whole:
+            yield corners.astype(np.float64), corners.astype(np.float64)
+    left, top, width, height = cv2.boundingRect(hull)
+    right, bottom = left + width, top + height
+    if area < _SMOOTH * whole or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
+        return
+    rectangle = cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.float64)
+    if whole < _CONVEX * cv2.contourArea(rectangle.astype(np.float32)):
+        rectangle = corner_points(np.array([[left, top, right, bottom]], float))[0]
+        if whole < _ROUND * width * height or min(width, height) < _OVAL * max(width, height):
+            return
+    yield rectangle, cv2.approxPolyDP(hull, 0.005 * length, True)[:, 0].astype(np.float64)
 
 
 def _lengths(corners: Floats) -> Floats:

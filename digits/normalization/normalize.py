@@ -88,8 +88,8 @@ _SOLID = 0.6, 0.7
 """A solid shape is wider than the first share of its length, and fills more than the second share of its box. Digits
 have loops or gaps."""
 
-_CONVEX = 0.85
-"""A hole fills more than this share of its convex hull."""
+_HOLE = 0.65
+"""An oval hole fills more than this share of the smallest rectangle around it. A triangle fills half of it."""
 
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
@@ -212,7 +212,7 @@ class DigitLook(Look):
 
 def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) -> Normalized:
     """Redraw the digit that a look shows, and the one without a mark. A small one is looked at again from near."""
-    flat, matrix = (picture, None) if look.page is None else look.page.from_above(picture)
+    flat, matrix = (picture, np.eye(3)) if look.page is None else look.page.from_above(picture)
     view, found = look.view, look.found
     if not found:
         if max(flat.shape) <= 2 * _VIEW_SIDE:
@@ -222,11 +222,11 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
     normalized = None
     for each in found[::-1]:
         way = _redrawn(each, view, flat, look.paper)
-        if matrix is not None:
+        if look.page is not None:
             boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
             (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
             way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
-            if look.page.outline is not None and way.is_alone and _is_convex(way.pixels):
+            if look.page.outline is not None and way.is_alone and _is_like_a_hole(way.pixels):
                 other_look = "whole"  # the sheet may be a bold 0 and this its hole
         normalized = replace(way, other_look=other_look, without_mark=normalized)
     assert normalized is not None
@@ -270,11 +270,11 @@ def _is_solid(pixels: Grey) -> bool:
     return bool(min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size)
 
 
-def _is_convex(pixels: Grey) -> bool:
-    """Return whether the ink of a picture in MNIST form fills its convex hull, as a hole and a 1 do."""
-    ink = (pixels > 127).view(np.uint8)
-    hull = cv2.fillConvexPoly(np.zeros_like(ink), cv2.convexHull(cv2.findNonZero(ink)), 1)
-    return cv2.countNonZero(ink) > _CONVEX * cv2.countNonZero(hull)
+def _is_like_a_hole(pixels: Grey) -> bool:
+    """Return whether the ink of a picture in MNIST form is an oval, as the hole of a 0 is, or a bar."""
+    ink = cv2.findNonZero((pixels > 127).view(np.uint8))
+    shorter, longer = smallest_rectangle(ink)
+    return bool(len(ink) > _HOLE * shorter * longer)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:

@@ -1,8 +1,9 @@
 """Find a sheet of paper that lies on something else, and look at it from above.
 
-A sheet is a region with four straight sides, or round, lighter or darker than what is around it, on which something is
-written. Its sides are steps: the brightness changes within a few pixels, and it is still different further away. The lines of
-frames and tables, whose two sides are equally bright, and the slopes of shadows are no steps.
+A sheet is a region with four straight sides, or a round one, such as a label or a plate. It is lighter or darker than
+what is around it, and something is written on it. Its sides are steps: the brightness changes within a few pixels, and
+it is still different further away. The lines of frames and tables, whose two sides are equally bright, and the slopes
+of shadows are no steps.
 """
 
 from collections.abc import Iterator

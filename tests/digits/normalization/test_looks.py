@@ -67,6 +67,33 @@ def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
     assert record["preprocessing"][0] == "rectified"
 
 
+@pytest.mark.parametrize("radii", [(110, 110), (145, 105)], ids=["a disc", "an oval"])
+@pytest.mark.parametrize("below", [(190, 150), (190, 40), (0, 0)], ids=["on a ball", "on a dark ball", "on a table"])
+def test_a_round_label_is_cut_out_and_its_digit_is_read(
+    classifier: Classifier, three: Floats, radii: tuple[int, int], below: tuple[int, int]
+) -> None:
+    picture = cv2.circle(np.full((SIDE, SIDE), 90, np.uint8), (200, 200), below[0], below[1], -1)
+    cv2.ellipse(picture, (200, 200), radii, 0, 0, 360, 220, -1)
+    picture[130:270, 130:270] -= np.rint(160 * three).astype(np.uint8)
+
+    (record,) = predict(classifier, [normalize(picture)])
+
+    assert (record["digit"], record["accept"], record["preprocessing"][0]) == (3, True, "rectified")
+
+
+def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_triangle_is_no_0(classifier: Classifier) -> None:
+    bold, disc = np.full((2, SIDE, SIDE), 230, np.uint8)
+    cv2.ellipse(bold, (200, 200), (85, 110), 0, 0, 360, 40, 90)
+    cv2.circle(disc, (200, 200), 120, 40, -1)
+    cv2.fillPoly(disc, [np.array([(160, 140), (160, 260), (260, 200)])], 230)
+
+    seen = [normalize(each) for each in (bold, disc)]
+    files = [Picture(encoded(each)) for each in (bold, disc)]
+    zero, other = predict(classifier, seen, lambda index, first: files[index].look_again(first))
+
+    assert (zero["digit"], zero["accept"], other["accept"]) == (0, True, False)
+
+
 def test_a_sheet_may_go_on_outside_of_the_picture(classifier: Classifier, three: Floats) -> None:
     picture = lying(written(three), 90, 10)[:, 110:]
 

@@ -322,7 +322,14 @@ def minus(pen: Any, left: int) -> None:
     pen.line((2, 40 + HEIGHT // 2, 24, 40 + HEIGHT // 2), fill=0, width=5)
 
 
-@pytest.mark.parametrize("sign", [slash, rings, small_rings_beside_a_bar, equals, bracket, bent_bracket, minus])
+def large_ring(pen: Any, left: int) -> None:
+    pen.ellipse((left, 40 - HEIGHT // 2, left + 100, 40 + HEIGHT + HEIGHT // 2), outline=0, width=6)
+
+
+SIGNS = [slash, rings, small_rings_beside_a_bar, equals, bracket, bent_bracket, minus, large_ring]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
 def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
     classifier: Classifier, written: list[Grey], sign: Callable[[Any, int], None]
 ) -> None:

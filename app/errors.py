@@ -156,8 +156,7 @@ def problem(
 ) -> Response:
     """Return an `application/problem+json` response (RFC 9457).
 
-    Without an error's name, the status says everything. `pointer` is a JSON pointer (RFC 6901) to what is wrong in the
-    body.
+    Without an error's name, the status says everything. `pointer` is a JSON pointer (RFC 6901) into the body.
     """
     kind, title = "about:blank", http.HTTPStatus(status).phrase
     if error:
@@ -174,10 +173,7 @@ def has_protocol_form(path: str) -> bool:
 
 
 def response(path: str, exc: Exception) -> Response:
-    """Return the error response for an exception: problem details, or `{"error": "..."}` under /v1 and /v2.
-
-    That is the shape that TensorFlow Serving and the Open Inference Protocol share.
-    """
+    """Return the error response for an exception: problem details, or `{"error": "..."}` under /v1 and /v2."""
     status, detail, headers = describe(exc)
     if not has_protocol_form(path):
         if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):

@@ -55,7 +55,7 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     service = request.service
     service.registry.classifier.require_digits()
     with service.requests.begin(request) as work:
-        pictures = await read_pictures(work, accepted=PICTURE_TYPES)
+        pictures = await read_pictures(work, types=PICTURE_TYPES)
         read = await service.data_plane.read(pictures)
         if query.model_fields_set:
             await extend(service.data_plane, read.digits, query, read.numbers, work)

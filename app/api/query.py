@@ -18,8 +18,7 @@ from digits.model.predictions import Prediction, set_coverage
 from digits.normalization.mnist_form import Mode
 from digits.numbers.read import Number
 
-_JSON_BYTES = 4
-"""Bytes of a grey value in the reply, with its comma."""
+_JSON_BYTES = 4  # of a grey value in the reply, with its comma
 
 
 def _any_of(*names: str) -> tuple[str, ...]:
@@ -81,8 +80,7 @@ async def extend(
     """Change the records of a request as its query asks: another coverage, the pixels, the ink, the saliency.
 
     `records` are those of the pictures, which get the ink. `memory` reserves what these take in the reply. Raises
-    BatchTooLarge, NoRoom or Overloaded if this is too much, and InvalidQuery if the model version has no prediction
-    sets at this coverage, or no saliency.
+    BatchTooLarge, NoRoom or Overloaded if this is too much, and InvalidQuery for what the model version does not have.
     """
     if query.coverage is not None or query.per_class:
         _set_coverage(inference, query)

@@ -4,8 +4,7 @@ import hashlib
 
 from fastapi import Request, Response
 
-FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
-"""For content that gets another URL when it changes."""
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # for content that gets another URL when it changes
 
 
 def headers_of(content: bytes) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The security headers of each kind of reply. No other module sets them, except for `app.asgi.route`.
 
-They follow OWASP's cheat sheets on REST security and on HTTP headers. Strict-Transport-Security belongs to the proxy
-that terminates TLS.
+They follow OWASP's cheat sheets on REST security and HTTP headers. Strict-Transport-Security is left to the TLS proxy.
 """
 
 import base64

@@ -8,8 +8,7 @@ processor time of a JSON request (docs/decisions/0039). Here an endpoint takes
 - one pydantic model of the query parameters, named `query` and declared with `Annotated[Model, Query()]`,
 
 and returns a response. FastAPI makes the OpenAPI document from the same declaration, and handles an endpoint that
-declares anything else, such as a dependency or a body, as usual. `DirectRoute` overrides two of its methods, whose
-names are public: `matches` and `handle`.
+declares anything else, such as a body, as usual. `DirectRoute` overrides two public methods, `matches` and `handle`.
 """
 
 import inspect
@@ -38,15 +37,12 @@ if TYPE_CHECKING:
 ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 JSON = ((b"content-type", b"application/json"),)
-
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 CONNECTION = "digits.connection"
 """The key of ASGI's state for the `app.server.connection.Connection` of a request."""
 
-_MAX_PATH = 4096
-"""Number of characters from which on a path matches no route. Two variables in a pattern take quadratic time."""
-
+_MAX_PATH = 4096  # from this length on, a path matches no route: two variables in a pattern take quadratic time
 _MAX_QUERY_BYTES = 1000
 
 PART_BYTES = 64 * 1024
@@ -86,11 +82,9 @@ class Reply(Response):
             self.raw_headers += _model_headers(model)
 
     @classmethod
-    def of(
-        cls, content: Any, model: ModelId | None = None, batch: int | None = None, *, status_code: int = 200
-    ) -> "Reply":
+    def of(cls, content: Any, model: ModelId | None = None, batch: int | None = None, *, status: int = 200) -> "Reply":
         """Encode content as JSON. A float32 has the fewest digits that read back as the same float32."""
-        return cls(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), model, batch, status_code)
+        return cls(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), model, batch, status)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply. Raises NoRoom if a long one finds no memory."""

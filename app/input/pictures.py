@@ -21,14 +21,11 @@ PICTURE_TYPES = (FORM, *IMAGE_TYPES)
 """Media types of pictures of any size."""
 
 
-async def read_pictures(
-    work: RequestInWork, mode: Mode = "auto", accepted: tuple[str, ...] = MEDIA_TYPES
-) -> PictureBatch:
-    """Read a body of any accepted Content-Type. The data plane opens encoded pictures, not this function.
+async def read_pictures(work: RequestInWork, mode: Mode = "auto", types: tuple[str, ...] = MEDIA_TYPES) -> PictureBatch:
+    """Read a body of one of these media types. The data plane opens encoded pictures, not this function.
 
-    In modes other than "never", blank JSON pixels raise NoInk. Raises BodyTooLarge, NoRoom, SlowBody, Overloaded and
-    Abandoned if the body cannot be received, and UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge and
-    InvalidPixels if it cannot be parsed.
+    Raises BodyTooLarge, NoRoom, SlowBody, Overloaded and Abandoned if the body cannot be received, and UnsupportedType,
+    MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels and NoInk (JSON, unless "never") if it cannot be parsed.
     """
     # The server has already decoded chunked.
     transfer_encoding = work.headers.get(b"transfer-encoding", b"chunked")
@@ -40,10 +37,10 @@ async def read_pictures(
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40]!r}")
     content_type = work.headers.get(b"content-type", b"")
     media_type = media_type_of(content_type)
-    if media_type not in accepted:
+    if media_type not in types:
         hint = ": 28x28 pixels hold one digit, which /predict reads" if media_type in (JSON, RAW) else ""
         raise UnsupportedType(
-            f"expected the Content-Type {', '.join(accepted[:-1])} or {accepted[-1]}, "
+            f"expected the Content-Type {', '.join(types[:-1])} or {types[-1]}, "
             f"received {repr(media_type[:80]) if media_type else 'none'}{hint}"
         )
     settings = work.settings

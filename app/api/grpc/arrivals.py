@@ -12,14 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from app.errors import SlowBody
 from app.input.request import TIMEOUT_SECONDS
 
-MAX_ARRIVING = 8
-"""How many messages for inference arrive at the same time."""
-
-MAX_PROBES = 16
-"""How many messages of probes and of reflection arrive at the same time."""
-
-PROBE_SECONDS = 10
-"""Time within which the message of a probe must arrive."""
+MAX_ARRIVING = 8  # messages for inference that arrive at the same time
+MAX_PROBES = 16  # messages of probes and of reflection that arrive at the same time
+PROBE_SECONDS = 10  # within which the message of a probe must arrive
 
 
 class InTurn:

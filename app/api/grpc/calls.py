@@ -38,11 +38,8 @@ CODES: dict[int, StatusCode] = {
 }
 """By the HTTP status that an error has elsewhere. The others concern the head of an HTTP/1.1 request and its method."""
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Limit for a message, which is gRPC's own default. `MNIST_MAX_BODY_BYTES` applies if it is smaller."""
-
-SHORT_MESSAGE_BYTES = 4096
-"""Limit for a message without pictures."""
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own default; `MNIST_MAX_BODY_BYTES` applies if it is smaller
+SHORT_MESSAGE_BYTES = 4096  # the limit for a message without pictures
 
 
 @dataclass(slots=True)

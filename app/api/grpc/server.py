@@ -11,9 +11,6 @@ from app.asgi.service import Service
 
 SERVICES = (SERVICE.full_name, HEALTH.full_name)
 
-_IDLE_MILLISECONDS = 300_000
-"""How long a connection without calls stays open. Clients connect again by themselves."""
-
 
 class GrpcServer:
     def __init__(self, service: Service, address: str, grace_seconds: float) -> None:
@@ -33,7 +30,7 @@ class GrpcServer:
             options=(
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", min(MAX_MESSAGE_BYTES, settings.max_body_bytes)),
-                ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+                ("grpc.max_connection_idle_ms", 300_000),  # clients connect again by themselves
                 # Otherwise grpcio holds several MB of each message that waits, when the network is fast.
                 ("grpc.http2.bdp_probe", 0),
             )

@@ -86,7 +86,7 @@ async def open_inference_ready(request: ServiceRequest) -> Reply:
     reason = request.service.registry.unready_reason()
     if reason is None:
         return Reply.of({"ready": True, "live": True})
-    return Reply.of({"ready": False, "live": True, "error": reason}, status_code=503)
+    return Reply.of({"ready": False, "live": True, "error": reason}, status=503)
 
 
 @_protocol.endpoint(f"GET {_MODEL}/stats")
@@ -111,7 +111,7 @@ async def open_inference_model_ready(request: ServiceRequest, model: ModelParame
     reason = request.service.registry.unready_reason()
     if reason is None:
         return Reply.of({"name": artifact.NAME, "ready": True})
-    return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, status_code=503)
+    return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, status=503)
 
 
 @_protocol.endpoint(f"GET {_MODEL}/config")

@@ -19,8 +19,7 @@ INPUT = "features"
 def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max_batch: int) -> PictureBatch:
     """Return a tensor's pictures. Raises InvalidBody, InvalidPixels and BatchTooLarge.
 
-    FP32 values are features and go to the network unchanged. UINT8 values and BYTES elements (encoded pictures) are
-    normalized unless they are in MNIST form.
+    FP32 values go to the network unchanged. UINT8 values and encoded pictures (BYTES) are brought to MNIST form.
 
     The shape is [N, 784] or [N, 28, 28], for BYTES [N] or [N, 1]. `data` is a list, flat or nested, or the tensor's
     bytes, little-endian. In a list, an encoded picture is `bytes`, or base64.
@@ -98,8 +97,6 @@ def _split_elements(data: bytes) -> list[bytes]:
 def _listed_elements(data: list[Any]) -> list[bytes]:
     """Return the elements of a BYTES tensor that is a list. JSON has encoded pictures as base64."""
     try:
-        return [
-            element if isinstance(element, bytes) else b64decode(element, validate=True) for element in _flatten(data)
-        ]
+        return [each if isinstance(each, bytes) else b64decode(each, validate=True) for each in _flatten(data)]
     except (TypeError, ValueError) as exc:
         raise InvalidBody("expected BYTES in JSON to be pictures in base64, received other values") from exc

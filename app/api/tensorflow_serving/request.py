@@ -20,8 +20,7 @@ from app.settings import Settings
 
 SIGNATURE = "serving_default"
 
-_SPLIT, _RECORDS = "dataframe_split", "dataframe_records"
-"""The keys of MLflow's data frames."""
+_SPLIT, _RECORDS = "dataframe_split", "dataframe_records"  # the keys of MLflow's data frames
 
 _REPLY_KEYS = {"examples": "results", "inputs": "outputs"}
 

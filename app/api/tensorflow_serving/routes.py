@@ -77,7 +77,7 @@ async def tensorflow_serving_status(request: ServiceRequest, model: ModelParamet
     # TensorFlow Serving replies 200 in every state, and its clients read the state. KServe's probes read the HTTP
     # status only: with 200 they would send traffic to a model that cannot answer. 503 suits both.
     status = model_status(request.service.registry, _model_path(request, model))
-    return Reply.of(status, status_code=200 if status["ready"] else 503)
+    return Reply.of(status, status=200 if status["ready"] else 503)
 
 
 @_protocol.endpoint(f"GET {_MODEL}/metadata", "Get the model's inputs and outputs")

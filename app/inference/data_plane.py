@@ -32,14 +32,9 @@ from digits.numbers.segment import MAX_CANDIDATES
 from digits.numbers.work import MAX_STEPS, Work
 from digits.picture import Picture
 
-_USUAL_STEPS = 150_000_000
-"""Readings that take more steps, and up to 200 MB, begin again as the only large job."""
-
-_MAX_REQUEST_STEPS = 4 * MAX_STEPS
-"""Maximum steps of all pictures of a request to read, about 4 s. A thousand digits take 500 million."""
-
-_CANDIDATES_PER_DIGIT = 16
-"""Maximum number of candidates of all pictures of a request, for each of its digits. A candidate takes 1 kB."""
+_USUAL_STEPS = 150_000_000  # readings that take more, and up to 200 MB, begin again as the only large job
+_MAX_REQUEST_STEPS = 4 * MAX_STEPS  # for all pictures of a request, about 4 s; a thousand digits take 500 million
+_CANDIDATES_PER_DIGIT = 16  # for each digit that the pictures of a request may have together; a candidate takes 1 kB
 
 T = TypeVar("T")
 

@@ -2,8 +2,7 @@
 
 Decoders and networks run in native code that releases the interpreter lock, so there is a thread per core. Short jobs
 have little of it, and share one thread. Large jobs and readings have threads of their own, so that a drawing never
-waits for a 50-megapixel photo or a sheet. Large jobs in work share the memory for decoding
-(`app/inference/memory_budget.py`).
+waits for a 50-megapixel photo or a sheet. Large jobs share the memory for decoding (`MemoryBudget.decoding`).
 """
 
 import asyncio

@@ -26,21 +26,19 @@ JOB_PICTURES = 16
 A job for each picture would take 1.4 times as long, and longer jobs would delay the pictures of other requests.
 """
 
-MAX_PIXELS_RATIO = 2
-"""The pictures of one request may have this many times as many pixels together as one picture may have."""
-
 
 def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
-    """Read the headers of encoded pictures and check their sizes. Errors have the picture's index."""
+    """Read the headers of encoded pictures and check their sizes. Errors have the picture's index.
+
+    All pictures together may have twice as many pixels as one picture may have.
+    """
     pictures: list[Picture] = []
-    pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
+    pixels, most = 0, 2 * max_image_pixels
     for index, encoded in enumerate(batch.encoded):
         pictures.append(batch.for_picture(index, Picture, encoded, max_pixels=max_image_pixels))
         pixels += pictures[-1].pixel_count
-        if pixels > max_pixels:
-            raise ImageTooLarge(
-                f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
-            )
+        if pixels > most:
+            raise ImageTooLarge(f"expected at most {most} pixels in all pictures together, received {pixels} or more")
         pictures[-1].close_costly()
     return pictures
 

@@ -9,8 +9,7 @@ from app.errors import BatchTooLarge, NoRoom
 from digits.pictures.decode_limits import MAX_DECODE_BYTES
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _RETURNED_BYTES = -3, -1, 4 << 20
-"""glibc's options for the size from which on a block, and what is free at the end of an arena, go back to the system,
-and their value here."""
+"""Two options of glibc, and their value: the size from which on a block or the free end of an arena is returned."""
 
 BUDGET_BODIES, MIN_BUDGET_BYTES = 4, 32_000_000
 """What requests may reserve together: four bodies of the largest allowed size, but at least 32 MB. 1024 prepared
@@ -29,7 +28,7 @@ class MemoryBudget:
         self.reserved_bytes = 0
         self.decoding_bytes = 0
         self._next_decoding = threading.Lock()
-        self._decoding_ended = threading.Condition()
+        self._freed = threading.Condition()
         self.is_trimmed = True
         """Whether nothing was reserved or decoded since `trim`."""
         # By default glibc raises both to 32 MB and more, and then keeps a picture's pixels in an arena of each thread.
@@ -41,18 +40,16 @@ class MemoryBudget:
     @contextmanager
     def decoding(self, size: int) -> Iterator[None]:
         """Wait in a thread until `size` bytes are left for decoding, or all of them, and keep them meanwhile."""
-        with self._next_decoding, self._decoding_ended:
-            self._decoding_ended.wait_for(
-                lambda: not self.decoding_bytes or self.decoding_bytes + size <= MAX_DECODE_BYTES
-            )
+        with self._next_decoding, self._freed:
+            self._freed.wait_for(lambda: not self.decoding_bytes or self.decoding_bytes + size <= MAX_DECODE_BYTES)
             self.decoding_bytes += size
             self.is_trimmed = False
         try:
             yield
         finally:
-            with self._decoding_ended:
+            with self._freed:
                 self.decoding_bytes -= size
-                self._decoding_ended.notify_all()
+                self._freed.notify_all()
 
     def trim(self) -> None:
         """Return unused memory to the system if large bodies have used some. This takes some milliseconds.

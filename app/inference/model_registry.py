@@ -181,8 +181,7 @@ class ModelRegistry:
         3. Load the extra versions.
 
         The previous version serves until the new one is loaded and tested. A refused version is logged once and changes
-        nothing. The service goes back to an older version only if the served one was removed, or if it fails its
-        self-test and cannot be loaded again.
+        nothing. An older version follows only if the served one was removed, or fails its self-test and a new load.
         """
         served = self.served_manifest()
         if self._served is not None and self._self_test(self._served.classifier) is not None:

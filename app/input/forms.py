@@ -10,8 +10,7 @@ from python_multipart.multipart import Field, File, parse_options_header
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 
-POINTER = "#/file/{}"
-"""JSON pointer to a file, with {} in place of its index."""
+POINTER = "#/file/{}"  # JSON pointer to a file, with {} in place of its index
 
 _CONFIG = {"MAX_MEMORY_FILE_SIZE": math.inf, "UPLOAD_ERROR_ON_BAD_CTE": True}
 """Keep all files in memory. `MNIST_MAX_BODY_BYTES` limits them. Refuse unknown encodings of a part."""
@@ -20,8 +19,7 @@ _CONFIG = {"MAX_MEMORY_FILE_SIZE": math.inf, "UPLOAD_ERROR_ON_BAD_CTE": True}
 def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
     """Read a form whose parts are all files named 'file'. The Content-Type header contains its boundary.
 
-    Raises MalformedBody without a form with this boundary, BatchTooLarge, and InvalidBody if the form has no part, or a
-    part is not a file or has another name.
+    Raises MalformedBody without a form with this boundary, BatchTooLarge, and InvalidBody without a part or for others.
     """
     contents: list[bytes] = []
     names: list[str] = []

@@ -146,8 +146,7 @@ def read_settings(
 ) -> Settings:
     """Return the settings of this process. `values`, by field, take precedence over the environment.
 
-    `sources` name values in an error, by field. A value without one is named by its variable. Raises SystemExit in one
-    line if a value is invalid.
+    `sources` name values in an error, by field, in place of their variables. Raises SystemExit if a value is invalid.
     """
     if os.environ.get("MNIST_API_KEYS"):  # other programs can see it, and ignoring it would let everyone in
         raise SystemExit(

@@ -21,8 +21,7 @@ FINISH_SECONDS = 20
 def start(settings: Settings) -> int:
     """Listen, serve until a signal stops the service, and return the exit code.
 
-    Raises SystemExit, as the last line of the log says, if an address is not available, the keys cannot be read, or
-    gRPC is not installed.
+    Raises SystemExit if an address is not available, the keys cannot be read, or gRPC is not installed.
     """
     with logs.last_line(settings.log_format) as log_format:
         # Until the drain handles these signals, and when uvicorn raises them again at its end.

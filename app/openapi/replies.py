@@ -7,8 +7,7 @@ import orjson
 
 from app.input.pictures import JSON
 
-_EXAMPLES = Path(__file__).parent / "reply_examples"
-"""JSON files, which tests compare with what the service replies."""
+_EXAMPLES = Path(__file__).parent / "reply_examples"  # JSON files, which tests compare with what the service replies
 
 
 def examples(name: str) -> dict[str, Any]:

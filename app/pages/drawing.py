@@ -51,8 +51,7 @@ _HEAD = """<!doctype html>
 
 _CARD_STYLES = ("page/tokens.css", "page/base.css", "page/card.css")
 
-_OWN_CLASSES = "own-classes.html"
-"""Name of the page that is shown when the model recognizes other things than digits."""
+_OWN_CLASSES = "own-classes.html"  # the page that is shown when the model recognizes other things than digits
 
 
 @cache

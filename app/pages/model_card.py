@@ -20,8 +20,7 @@ from digits.model.classes import DIGITS
 MAX_BYTES = 64 * 1024
 """A usual card has about 5 KB. A hostile card of this size takes 2 s to parse; the time grows with the square."""
 
-_SHOWN_ROWS = 12
-"""A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open."""
+_SHOWN_ROWS = 12  # A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open.
 
 _NUMBER = re.compile(r"|[<>]?[-−+]?\d[\d., ]*%?( to \d[\d.]*)?")
 

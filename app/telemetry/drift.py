@@ -1,7 +1,6 @@
 """Drift: how much the last hour's pictures differ from the calibration images of the served version.
 
-The counts are stored once a minute. Those of the last hour are the current counts minus the counts of an hour ago. So
-no picture is kept.
+Only counts are stored, once a minute. Those of the last hour are the current counts minus the counts of an hour ago.
 """
 
 import threading
@@ -18,17 +17,11 @@ from digits.model.artifact import Manifest, Reference
 from digits.model.classes import MAX_CLASSES
 from digits.model.drift import EDGES, edges_for, population_stability_index
 
-WINDOW_SECONDS = 3600
-"""Length of the window that drift is computed for."""
+WINDOW_SECONDS = 3600  # that drift is computed for
+KEEP_SECONDS = 60  # between two stored counts
+MIN_PICTURES = 500  # fewer may have an index of 0.1 by chance, without any drift (docs/decisions/0013)
 
-KEEP_SECONDS = 60
-"""Time between two stored counts."""
-
-MIN_PICTURES = 500
-"""Fewer pictures may have an index of 0.1 by chance, even if they resemble the reference (docs/decisions/0013)."""
-
-_Counts = Mapping[str, NDArray[np.float64]]
-"""Number of pictures in each bin, by quantity."""
+_Counts = Mapping[str, NDArray[np.float64]]  # the number of pictures in each bin, by quantity
 
 
 class Drift(Collector):

@@ -37,8 +37,7 @@ disable_created_metrics()  # they would double the number of series
 class Histogram(Collector):
     """A histogram of one or several series, which adds many values at once.
 
-    A prediction has five values. prometheus_client's own histogram takes 1 us for each of them, which would cost 8 % of
-    the throughput of 64 clients:
+    prometheus_client's own takes 1 us for each value, which would cost 64 clients 8 % of their throughput:
 
         python -m timeit -s "import prometheus_client as p; h = p.Histogram('a', '', registry=None)" "h.observe(1)"
     """

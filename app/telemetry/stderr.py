@@ -11,8 +11,7 @@ import sys
 import threading
 import time
 
-_MAX_HELD_BYTES = 1_000_000
-"""How much of the log is kept until it can be written. Further lines are dropped."""
+_MAX_HELD_BYTES = 1_000_000  # of the log are kept until they can be written; further lines are dropped
 
 
 class Stderr:

@@ -10,9 +10,6 @@ from opentelemetry import trace
 
 from app.telemetry.access_log import UNLOGGED, CompletedRequest
 
-_TIMEOUT_SECONDS = 2
-"""How long the collector may take to reply. A stopping service waits at most twice this long."""
-
 
 def provider_for(endpoint: str) -> Any:
     """Return a provider that sends spans by OTLP over HTTP, such as to `http://collector:4318/v1/traces`.
@@ -31,7 +28,8 @@ def provider_for(endpoint: str) -> Any:
             f'or docker build --build-arg EXTRAS="--extra tracing" ({exc})'
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "digits"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=_TIMEOUT_SECONDS)))
+    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=2)  # seconds; a stopping service waits at most twice as long
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 
 

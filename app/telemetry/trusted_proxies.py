@@ -14,8 +14,7 @@ def client_of(peer: str | None, headers: Iterable[tuple[bytes, bytes]], proxies:
     """Return the address of the client that sent a request. `peer` is the address of its connection.
 
     `proxies` are those that may name the client, in the header `X-Forwarded-For`. Each proxy appends the address that
-    it was asked from. So the last address that is not a proxy's is the client's. The client may have made up what
-    precedes it.
+    it was asked from. So the last address that is not a proxy's is the client's. The client may have made up the rest.
     """
     if not proxies or peer is None or not _is_in(proxies, peer):
         return peer

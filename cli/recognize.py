@@ -34,9 +34,6 @@ _HELP = """ Print a line for each, or write all answers to a file.
 
 Without --output, the exit code is 1 if any picture has no answer."""
 
-_OF_PREDICT = ("probabilities", "normalize")
-"""Options that `digits read` does not have."""
-
 
 class _CommandWithRay(TyperCommand):
     """A command whose option `--ray` may have an address or stand alone. An option of Typer can do only one of both."""
@@ -58,7 +55,7 @@ def command(name: str) -> Any:
         raise typer.Exit(_answer(request, task))
 
     options = inspect.signature(Request).parameters.values()
-    own = [option for option in options if recognizes_one or option.name not in _OF_PREDICT]
+    own = [option for option in options if recognizes_one or option.name not in ("probabilities", "normalize")]
     summary = "Recognize one digit per picture." if recognizes_one else "Read all digits on each picture."
     return single_command(name, callback, own, cls=_CommandWithRay, help=summary + _HELP)
 

@@ -9,17 +9,10 @@ from numpy import ndarray
 from cli.batch.worker import Chunk, Scored
 from cli.sources.listing import NamedPicture
 
-_CHUNK_PICTURES = 32
-"""Number of pictures that a process gets at a time, and that one forward pass classifies."""
-
-_CHUNK_BYTES = 8_000_000
-"""A chunk of pictures from tables ends when it is this large."""
-
-_CHUNKS_AHEAD = 4
-"""Chunks per process that are in progress or wait for an earlier one, so that no process waits for the slowest."""
-
-_BYTES_AHEAD = 128_000_000
-"""Size of the pictures from tables that are in progress or wait. Pictures from files are read by the processes."""
+_CHUNK_PICTURES = 32  # that a process gets at a time, and that one forward pass classifies
+_CHUNK_BYTES = 8_000_000  # at which a chunk of pictures from tables ends
+_CHUNKS_AHEAD = 4  # per process, in progress or waiting for an earlier one, so that no process waits for the slowest
+_BYTES_AHEAD = 128_000_000  # of pictures from tables, in progress or waiting; the processes read the other pictures
 
 
 @dataclass(frozen=True, slots=True)

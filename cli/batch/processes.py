@@ -21,8 +21,7 @@ from cli.batch.worker import Chunk, LoadedModel, RunFailed, Scored, score
 def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Start the processes. They have all ended when the context ends, also after Ctrl-C.
 
-    Raises RunFailed if a process was killed, for example because memory ran out, and ArtifactError if the version has
-    changed since the command loaded it.
+    Raises RunFailed if a process was killed, and ArtifactError if the version has changed since the command loaded it.
     """
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
     spawn = multiprocessing.get_context("spawn")

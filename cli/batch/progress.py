@@ -10,10 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from cli.printable import printable
 
-_SECONDS = 10
-
-_SHOWN_FAILURES = 20
-"""Number of pictures without an answer that are shown on standard error."""
+_SHOWN_FAILURES = 20  # pictures without an answer that standard error names
 
 
 @dataclass(slots=True)
@@ -32,7 +29,7 @@ class Shown:
                 self._say("digits: further errors are only in the output's column `error`")
         task = self._bar.tasks[0]
         self._bar.update(task.id, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
-        if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= _SECONDS:
+        if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= 10:
             self._last_line = time.monotonic()
             left = "" if task.time_remaining is None else f", {task.time_remaining:,.0f} s left"
             self._say(f"digits: {task.completed:,.0f} of {task.total:,} pictures, {task.description}{left}")
@@ -46,13 +43,8 @@ class Shown:
 def shown(pictures: int, done: int) -> Iterator[Shown]:
     """Show the progress of what runs inside of the context. `done` pictures were done before."""
     console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
+    speed = TextColumn("{task.description}")
+    columns = BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("", total=pictures, completed=done)
         yield Shown(bar, time.monotonic())

@@ -25,12 +25,6 @@ from cli.sources.listing import PARQUET_EXTRA
 from digits.features import Floats
 from digits.model.predictions import Prediction
 
-_FORMULA = ("=", "+", "-", "@")
-"""Spreadsheets compute a cell that begins with one of these. The name of a file may."""
-
-_PARQUET_ROWS = 10_000
-"""Number of rows that are in memory while a Parquet file is written."""
-
 
 class UnusableOutput(Exception):
     """The output cannot be written, or must not be replaced. The message is one line."""
@@ -166,7 +160,7 @@ def _cell(value: Any) -> Any:
     """Return a value as a CSV file has it: a list is separated by spaces, and no text is a formula."""
     if isinstance(value, list):
         return " ".join(map(str, value))
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):  # spreadsheets would compute such a file name
         return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value
 
@@ -196,7 +190,7 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with output.open("xb") as stream, pq.ParquetWriter(stream, schema) as writer:
         parsed = map(json.loads, rows)
-        while batch := list(islice(parsed, _PARQUET_ROWS)):
+        while batch := list(islice(parsed, 10_000)):  # no more rows than these are in memory
             writer.write_table(pa.Table.from_pylist(batch, schema))
 
 

@@ -14,8 +14,7 @@ from cli.sources.npz import NpzTable
 from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
 
-PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet")
-"""The message when Parquet cannot be read or written."""
+PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet")  # the message when Parquet cannot be read or written
 
 
 class NamedPicture(NamedTuple):
@@ -39,9 +38,8 @@ class Counts:
 class Sources:
     """The files and folders that the user named.
 
-    Their order is kept. Folders are searched recursively. In a folder, files and folders are sorted by name, and names
-    that begin with a dot are skipped. A file that ends in .npz or .parquet is a table of pictures. Any other file that
-    is itself a source counts as a picture.
+    Their order is kept. Folders are searched recursively, sorted by name, without names that begin with a dot. A file
+    that ends in .npz or .parquet is a table of pictures. Any other file that is itself a source counts as a picture.
     """
 
     paths: Sequence[str]
@@ -68,8 +66,7 @@ class Sources:
     def pictures(self) -> Iterator[NamedPicture]:
         """Yield each picture. Raises UnusableSource if a source does not exist or cannot be listed.
 
-        Tables are read as they are needed. Only the names of the folders on the way are in memory, about 150 bytes for
-        each file.
+        Tables are read as they are needed. Only the names in the folders on the way are in memory, 150 bytes each.
         """
         for source in self.paths:
             for file in self._files(source):

@@ -10,9 +10,7 @@ from cli.sources.tables import Content, TableWithoutPictures, UnusableSource, co
 from digits.errors import InvalidImage, InvalidPixels
 from digits.features import FEATURES, SIDE
 
-_READ_ROWS = 32
-"""Number of rows that are read into memory together. A row may be a large encoded picture."""
-
+_READ_ROWS = 32  # in memory together; a row may be a large encoded picture
 _BUFFER_BYTES = 1024 * 1024
 _READ_ERRORS = (OSError, pa.ArrowException)
 _BINARY = (pa.binary(), pa.large_binary(), pa.binary_view())
@@ -56,9 +54,7 @@ def _picture_column(opened: pq.ParquetFile, file: str, column: str | None) -> st
             received = schema.field(column).type
             raise UnusableSource(f"{file}: expected column {column!r} to hold {expected}, received {received}")
         return column
-    candidates = [
-        field.name for field in schema if _may_hold_pictures(field.type) and _begins_with_pictures(opened, field)
-    ]
+    candidates = [each.name for each in schema if _may_hold_pictures(each.type) and _begins_with_pictures(opened, each)]
     if len(candidates) > 1:
         raise UnusableSource(
             f"{file}: several columns may hold pictures, choose one with --column: {', '.join(candidates)}"

@@ -38,9 +38,9 @@ class UnknownModel(DigitsError):
 class WrongMethod(DigitsError):
     """The path exists but does not accept this method."""
 
-    def __init__(self, message: str, allow: str) -> None:
-        """Create the error. `allow` names the methods that the path accepts."""
-        super().__init__(message)
+    def __init__(self, received: str, allow: str) -> None:
+        """Create the error for the method `received`. `allow` names the methods that the path accepts."""
+        super().__init__(f"expected {allow}, received {received[:40]}")
         self.allow = allow
 
 
@@ -192,6 +192,5 @@ def of_exception(exc: Exception, method: str) -> Exception:
     if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.NOT_FOUND:
         return NotFound("there is nothing at this path")
     if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (exc.headers or {}).get("Allow", "GET, HEAD")
-        return WrongMethod(f"expected {allowed}, received {method[:40]}", allowed)
+        return WrongMethod(method, (exc.headers or {}).get("Allow", "GET, HEAD"))
     return exc

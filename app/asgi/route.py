@@ -146,8 +146,7 @@ class DirectRoute(APIRoute):
             await AsyncExitStackMiddleware(super().handle)(scope, receive, send)
             return
         if scope["method"] not in self._accepted:
-            allowed = ", ".join(sorted(self._accepted))
-            raise WrongMethod(f"expected {allowed}, received {scope['method'][:40]}", allowed)
+            raise WrongMethod(scope["method"], ", ".join(sorted(self._accepted)))
         scope["app"].service.check_load(scope["path"])
         arguments: dict[str, Any] = {}
         for name in self._path_parameters:

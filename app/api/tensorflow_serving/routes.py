@@ -57,7 +57,7 @@ async def regress(request: ServiceRequest, model: ModelParameter) -> Reply:
 async def other_verb(request: ServiceRequest, verb: str) -> Reply:
     """Answer with 404, or with 405 if only the method is wrong."""
     if verb in ("predict", "classify", "regress") and request.method != "POST":
-        raise WrongMethod(f"expected POST, received {request.method[:40]}", "POST")
+        raise WrongMethod(request.method, "POST")
     request.scope[REQUEST].route = None  # the metrics count unknown paths together
     raise no_such_path(request.scope)
 

@@ -181,7 +181,7 @@ class ModelRegistry:
         3. Load the extra versions.
 
         The previous version serves until the new one is loaded and tested. A refused version is logged once and changes
-        nothing. An older version follows only if the served one was removed, or fails its self-test and a new load.
+        nothing. An older version is served only if the newer was removed, or fails its test and cannot be loaded again.
         """
         served = self.served_manifest()
         if self._served is not None and self._self_test(self._served.classifier) is not None:

@@ -19,7 +19,7 @@ _CONFIG = {"MAX_MEMORY_FILE_SIZE": math.inf, "UPLOAD_ERROR_ON_BAD_CTE": True}
 def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
     """Read a form whose parts are all files named 'file'. The Content-Type header contains its boundary.
 
-    Raises MalformedBody without a form with this boundary, BatchTooLarge, and InvalidBody without a part or for others.
+    Raises MalformedBody without a form with this boundary, InvalidBody for no part or another one, and BatchTooLarge.
     """
     contents: list[bytes] = []
     names: list[str] = []

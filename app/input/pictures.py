@@ -25,7 +25,8 @@ async def read_pictures(work: RequestInWork, mode: Mode = "auto", types: tuple[s
     """Read a body of one of these media types. The data plane opens encoded pictures, not this function.
 
     Raises BodyTooLarge, NoRoom, SlowBody, Overloaded and Abandoned if the body cannot be received, and UnsupportedType,
-    MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels and NoInk (JSON, unless "never") if it cannot be parsed.
+    MalformedBody, InvalidBody, BatchTooLarge and InvalidPixels if it cannot be parsed. Blank JSON pixels raise NoInk,
+    unless the mode is "never".
     """
     # The server has already decoded chunked.
     transfer_encoding = work.headers.get(b"transfer-encoding", b"chunked")

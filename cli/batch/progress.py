@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from cli.printable import printable
 
+_SECONDS = 10  # between two lines, where there is no terminal
 _SHOWN_FAILURES = 20  # pictures without an answer that standard error names
 
 
@@ -29,7 +30,7 @@ class Shown:
                 self._say("digits: further errors are only in the output's column `error`")
         task = self._bar.tasks[0]
         self._bar.update(task.id, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
-        if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= 10:
+        if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= _SECONDS:
             self._last_line = time.monotonic()
             left = "" if task.time_remaining is None else f", {task.time_remaining:,.0f} s left"
             self._say(f"digits: {task.completed:,.0f} of {task.total:,} pictures, {task.description}{left}")

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
 from digits.features import FEATURES
 
+_OTHER_FIELDS = 1000  # that a message may have besides two for each picture
 _VARINT, _64_BITS, _BYTES, _GROUP, _END_GROUP, _32_BITS = range(6)  # the wire types
 
 _PACKED_SIZES = {FieldDescriptor.TYPE_FLOAT: 4, FieldDescriptor.TYPE_DOUBLE: 8}
@@ -36,7 +37,7 @@ def check_contents(descriptor: Any, content: bytes, max_batch: int) -> None:
     Raises InvalidBody above 1000 fields and two for each picture, BatchTooLarge above the numbers of twice as many
     pictures as allowed, and MalformedBody if it is not a message.
     """
-    max_fields, max_values = 1000 + 2 * max_batch, 2 * max_batch * FEATURES
+    max_fields, max_values = _OTHER_FIELDS + 2 * max_batch, 2 * max_batch * FEATURES
     counts = _Counts(max_fields, max_values)
     try:
         counts.add(descriptor, content, 0, len(content))

@@ -109,7 +109,7 @@ class Page:
 
 
 def find_page(picture: Grey) -> Page | None:
-    """Return the largest sheet of paper that lies on something else, or None.
+    """Return the largest sheet of paper that lies on something else, or one that lies on it. None if there is none.
 
     Args:
         picture: uint8 (height, width).
@@ -123,12 +123,15 @@ def find_page(picture: Grey) -> Page | None:
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     smooth = cv2.blur(small, (3, 3))
     best: tuple[float, _Ends] | None = None
+    most = _AREAS[1] * small.size
     for light in _light_sides(smooth):
-        found = [page for side in (light, 1 - light) for page in _pages(small, smooth, side)]
+        found = [page for side in (light, 1 - light) for page in _pages(small, smooth, side, most)]
         if best is not None:  # only what lies on it
-            field, most = best[1][1].astype(np.float32), _ON_ANOTHER * best[0]
-            found = [each for each in found if each[0] < most and _is_within(each[1][0].mean(axis=0), field)]
-        best = max(found, key=lambda page: page[0], default=best)
+            field = best[1][1].astype(np.float32)
+            found = [each for each in found if _is_within(each[1][0].mean(axis=0), field)]
+        if found:
+            best = max(found, key=lambda page: page[0])
+            most = _ON_ANOTHER * best[0]
     if best is None:
         return None
     corners, sides = (((ends + 0.5) / small.shape[::-1]).astype(np.float32) for ends in best[1])
@@ -165,9 +168,9 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
             yield (smooth > second).view(np.uint8)
 
 
-def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple[float, _Ends]]:
+def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> Iterator[tuple[float, _Ends]]:
     """Yield the area and the ends of each region of pixels that are 1, if it is a sheet with something written on it
-    and nothing beside it, but for blank sheets.
+    and nothing beside it, but for blank sheets. No area is `most`, or more.
     """
     height, width = small.shape
     written: list[tuple[float, _Ends, Mask, Mask, bool]] = []
@@ -178,7 +181,7 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
     for outline in outlines:
         area, step = cv2.contourArea(outline), None
-        if not _AREAS[0] * small.size < area < _AREAS[1] * small.size:
+        if not _AREAS[0] * small.size < area < most:
             continue
         hull = cv2.convexHull(outline)
         if area < _CONVEX * cv2.contourArea(hull):
@@ -250,26 +253,28 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
     """
     height, width = smooth.shape
     far = max(4.0, 0.04 * max(smooth.shape))
-    middle = corners.mean(axis=0)
+    spans = np.roll(corners, -1, axis=0) - corners
+    points = corners[:, None] + spans[:, None] * _ALONG
+    are_seen = ((points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))).all(axis=2)
+    outwards = spans[:, ::-1] * (-1, 1) / (_lengths(corners) + 1e-9)[:, None]
+    outwards *= np.sign(((points.mean(axis=1) - corners.mean(axis=0)) * outwards).sum(axis=1, keepdims=True))
+    changes = []
+    for reach in (_NEAR, far):
+        beyond, within = (
+            np.rint(points + way * outwards[:, None]).astype(int).clip(0, (width - 1, height - 1))
+            for way in (reach, -reach)
+        )
+        changes.append(smooth[beyond[..., 1], beyond[..., 0]] - smooth[within[..., 1], within[..., 0]].astype(float))
     steps: list[float] = []
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        points = start + (end - start) * _ALONG
-        points = points[((points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))).all(axis=1)]
-        if len(points) < 8:
+    for index, is_seen in enumerate(are_seen):
+        if np.count_nonzero(is_seen) < 8:
             continue
-        outwards = np.array([-(end - start)[1], (end - start)[0]]) / (np.linalg.norm(end - start) + 1e-9)
-        outwards *= np.sign((points.mean(axis=0) - middle) @ outwards)
-        changes = []
-        for reach in (_NEAR, far):
-            beyond, within = (
-                np.rint(points + way * outwards).astype(int).clip(0, (width - 1, height - 1)) for way in (reach, -reach)
-            )
-            changes.append(smooth[beyond[:, 1], beyond[:, 0]] - smooth[within[:, 1], within[:, 0]].astype(float))
-        near, further = np.median(changes, axis=1)
+        side = np.array([change[index, is_seen] for change in changes])
+        near, further = np.median(side, axis=1)
         sign = np.sign(near)
         is_step = sign * near >= _LEAST_STEP and 0.55 * near * sign <= further * sign <= near * sign / 0.35
-        shares = [np.mean(sign * each > least * sign * near) for each, least in zip(changes, (0.4, 0.3), strict=True)]
-        if not is_step or min(shares) < 0.65:
+        shares = (sign * side > np.array([[0.4], [0.3]]) * sign * near).mean(axis=1)
+        if not is_step or shares.min() < 0.65:
             return None
         steps.append(float(near))
     return float(np.mean(steps)) if len(steps) >= 2 and len({np.sign(step) for step in steps}) == 1 else None

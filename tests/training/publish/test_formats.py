@@ -17,8 +17,8 @@ from google.protobuf import text_format
 
 from app.settings import Settings
 from digits.features import Floats, to_features
-from digits.model.artifact import MODEL, NAME, SHIPPED
-from digits.model.classifier import Classifier, load_newest
+from digits.model.artifact import MODEL, NAME
+from digits.model.classifier import Classifier
 from tests.app.dialects import triton_grpc
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, fresh_python
 from training.publish.formats import to_triton
@@ -33,12 +33,6 @@ print(*{"tensorflow", "keras"} & set(sys.modules))
 """Runs a command and prints which of the two packages it imported."""
 
 WHOLE = f"{SHIPPED_VERSION}/model.onnx"
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    """The shipped version, with novelty and saliency."""
-    return load_newest(SHIPPED)[0]
 
 
 @pytest.fixture(scope="module")

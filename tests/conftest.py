@@ -42,7 +42,7 @@ from digits.model.artifact import (
     Temperature,
     probabilities_output,
 )
-from digits.model.classifier import Golden
+from digits.model.classifier import Classifier, Golden, load_newest
 from digits.model.drift import edges_for
 
 # No test depends on the time that an example takes.
@@ -136,7 +136,10 @@ def make_graph(
         [onnx.helper.make_tensor_value_info(output_name, dtype, ["N", classes])],
         [onnx.numpy_helper.from_array(values.astype(numpy_type), name) for name, values in weights.items()],
     )
-    return serialized(graph)
+    # ONNX Runtime loads this version, regardless of the version of onnx.
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def make_trust_graph(seed: int) -> bytes:
@@ -166,13 +169,6 @@ def make_trust_graph(seed: int) -> bytes:
         ]
     )
     model.graph.output.extend([make_info("novelty", float_, ["N"]), make_info("saliency", float_, ["M", FEATURES])])
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def serialized(graph: Any) -> bytes:
-    """Return an ONNX graph as a model that ONNX Runtime loads, regardless of the version of onnx."""
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     content: bytes = model.SerializeToString()
     return content
 
@@ -342,6 +338,12 @@ def last_line(log: str) -> str:
 def published(tmp_path: Path) -> Published:
     """One version of the tiny network in a new root."""
     return publish_tiny(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Classifier:
+    """The shipped version, with novelty and saliency."""
+    return load_newest(artifact.SHIPPED)[0]
 
 
 @pytest.fixture(scope="session")

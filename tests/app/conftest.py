@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from digits.features import Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import FIRST_OWN_VERSION
-from digits.model.classifier import load_newest
+from digits.model.classifier import Classifier
 from tests.conftest import (
     REPOSITORY,
     SHIPPED_VERSION,
@@ -214,9 +214,9 @@ def digits(mnist: Mnist) -> Grey:
 
 
 @pytest.fixture(scope="session")
-def expected(digits: Grey) -> NDArray[np.float32]:
+def expected(classifier: Classifier, digits: Grey) -> NDArray[np.float32]:
     """The probabilities that the shipped network gives for `digits`, computed without a service, (N, 10)."""
-    return load_newest(artifact.SHIPPED)[0].probabilities(to_features(digits))
+    return classifier.probabilities(to_features(digits))
 
 
 def grpc_channel(service: Service, *options: tuple[str, int]) -> grpc.Channel:

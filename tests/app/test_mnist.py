@@ -5,9 +5,7 @@ import os
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from digits.features import Grey
 from tests.app.dialects import raw
 
 MNIST_DATA = os.environ.get("MNIST_DATA", "")
@@ -20,17 +18,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def test_set() -> tuple[Grey, NDArray[np.int64]]:
-    """MNIST's 10 000 test images and their digits."""
+def test_the_service_has_the_stated_test_accuracy(client: httpx.Client) -> None:
     with np.load(MNIST_DATA) as arrays:
-        return arrays["x_test"], arrays["y_test"].astype(np.int64)
-
-
-def test_the_service_has_the_stated_test_accuracy(
-    client: httpx.Client, test_set: tuple[Grey, NDArray[np.int64]]
-) -> None:
-    images, digits = test_set
+        images, digits = arrays["x_test"], arrays["y_test"]
     stated = client.get("/model").json()["metrics"]["test"]["accuracy"]
 
     predicted = []

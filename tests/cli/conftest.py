@@ -21,6 +21,8 @@ class Result:
 
 Digits = Callable[..., Result]
 
+each_command = pytest.mark.parametrize("command", ["predict", "read"])
+
 
 @pytest.fixture
 def digits(published: Published, monkeypatch: pytest.MonkeyPatch) -> Digits:

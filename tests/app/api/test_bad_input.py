@@ -50,10 +50,6 @@ def raw(content: bytes | list[bytes]) -> dict[str, Any]:
     return typed("application/octet-stream", content)
 
 
-def form(content: bytes) -> dict[str, Any]:
-    return typed("multipart/form-data; boundary=b", content)
-
-
 def files(*contents: bytes, name: str = "file") -> dict[str, Any]:
     return {"files": [(name, ("a.png", content, "image/png")) for content in contents]}
 
@@ -62,6 +58,7 @@ def query(**params: Any) -> dict[str, Any]:
     return {**pixels(INK), "params": params}
 
 
+FORM = "multipart/form-data; boundary=b"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG + b"\r\n"
 
 BAD_JSON = {
@@ -101,8 +98,8 @@ BAD_PICTURES = {
     "a pixel too wide, not normalized": (never(29, 28), 422, "28x28 pixels, received 29x28"),
     "three large ones": (files(*[png(7000, 7000)] * 3), 413, "100000000 pixels in all"),
     "a blank file among good ones": (files(PNG, BLANK), 422, "picture 2 of 2 ('a.png'): no ink found"),
-    "a form without its end": (form(PART), 400, "closing boundary"),
-    "a form without parts": (form(b"--b--\r\n"), 422, "named 'file', received none"),
+    "a form without its end": (typed(FORM, PART), 400, "closing boundary"),
+    "a form without parts": (typed(FORM, b"--b--\r\n"), 422, "named 'file', received none"),
     "a part of another name": (files(PNG, name="image"), 422, "received one named 'image'"),
     "a text field": ({"files": [("file", (None, "seven"))]}, 422, "received a text field"),
 }

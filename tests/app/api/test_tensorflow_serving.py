@@ -33,10 +33,6 @@ def by_name(pictures: list[Any]) -> list[Any]:
     return [{"features": picture} for picture in pictures]
 
 
-def in_rows(pictures: list[Any]) -> list[Any]:
-    return [[picture[start : start + 28] for start in range(0, 784, 28)] for picture in pictures]
-
-
 def split_frame(pictures: list[Any]) -> dict[str, Any]:
     return {"columns": list(range(784)), "data": pictures}
 
@@ -48,7 +44,7 @@ def records(pictures: list[Any]) -> list[dict[str, float]]:
 @cases(
     ("path", "wrap", "key"),
     {
-        "28x28": (PREDICT, lambda some: {"instances": in_rows(some)}, "predictions"),
+        "28x28": (PREDICT, lambda some: {"instances": np.reshape(some, (-1, 28, 28)).tolist()}, "predictions"),
         "by name": (PREDICT, lambda some: {"signature_name": "", "instances": by_name(some)}, "predictions"),
         "a column": (PREDICT, lambda some: {"signature_name": None, "inputs": some}, "outputs"),
         "a column by name": (PREDICT, lambda some: {"inputs": {"features": some}}, "outputs"),

@@ -24,8 +24,6 @@ For pictures that were normalized, all thresholds are a fifth of these.
 SERVED = FIRST_OWN_VERSION
 """The version of the services `trusted` and `reloading`."""
 
-WITHOUT_CALIBRATION = ["digit", "probability", "probabilities", "preprocessing", "model"]
-
 
 @pytest.fixture(scope="module")
 def client(trusted: Service) -> httpx.Client:
@@ -173,7 +171,7 @@ def test_a_version_without_calibration_refuses_the_options_about_trust(reloading
         for params in ({"coverage": 0.99}, {"per_class": True}, {"include": "pixels,saliency"})
     ]
 
-    assert list(answer) == WITHOUT_CALIBRATION
+    assert list(answer) == ["digit", "probability", "probabilities", "preprocessing", "model"]
     assert refusals == [
         f"query parameter 'coverage': version {SERVED} has no prediction sets",
         f"query parameter 'per_class': version {SERVED} has no prediction sets",

@@ -1,7 +1,7 @@
 """Requests that wait together share one pass, and their results do not depend on it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
@@ -40,19 +40,12 @@ def pictures(mnist: Mnist) -> Grey:
     return mnist.pixels[::5]
 
 
-Scenario = Callable[[Batcher], Awaitable[Any]]
-Run = Callable[[Scenario], Any]
+Run = Callable[[Callable[[Batcher], Coroutine[Any, Any, Any]]], Any]
 
 
 @pytest.fixture
 def run(classifier: Watched) -> Run:
-    def run_(scenario: Scenario) -> Any:
-        async def with_batcher() -> Any:
-            return await scenario(Batcher(lambda: classifier, Metrics()))
-
-        return asyncio.run(with_batcher())
-
-    return run_
+    return lambda scenario: asyncio.run(scenario(Batcher(lambda: classifier, Metrics())))
 
 
 def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifier: Watched, pictures: Grey) -> None:
@@ -68,7 +61,7 @@ def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifie
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
-    classifier: Watched, pictures: Grey, data: st.DataObject
+    run: Run, classifier: Watched, pictures: Grey, data: st.DataObject
 ) -> None:
     sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=12), label="pictures of each request")
     as_floats = data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)), label="sent as floats")
@@ -77,8 +70,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
     )
     sent = [pictures[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
-    async def together() -> list[BatchResult]:
-        batcher = Batcher(lambda: classifier, Metrics())
+    async def together(batcher: Batcher) -> list[BatchResult]:
         return await asyncio.gather(
             *(
                 batcher.classify(to_features(some).reshape(some.shape) if floats else some)
@@ -86,7 +78,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
             )
         )
 
-    answers = asyncio.run(together())
+    answers = run(together)
 
     for some, answer in zip(sent, answers, strict=True):
         alone = np.concatenate([classifier.probabilities(to_features(one[None])) for one in some])

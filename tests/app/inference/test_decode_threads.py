@@ -14,27 +14,23 @@ from app.inference.decode_threads import MAX_LARGE_SIZE, SMALL_SIZE, DecodePool,
 from app.inference.memory_budget import MemoryBudget
 
 
-@pytest.fixture
-def blocked() -> Callable[[Callable[[DecodePool, threading.Event], Any]], Any]:
-    """Runs a scenario with a decode thread that is busy until the event is set."""
+def run_while_busy(scenario: Callable[[DecodePool, threading.Event], Any]) -> Any:
+    """Run a scenario with a decode thread that is busy until the event is set."""
 
-    def run(scenario: Callable[[DecodePool, threading.Event], Any]) -> Any:
-        async def whole() -> Any:
-            thread, release = DecodePool("test", 1), threading.Event()
-            busy = asyncio.ensure_future(thread.run(release.wait, 10))
-            await asyncio.sleep(0.05)
-            try:
-                return await scenario(thread, release)
-            finally:
-                release.set()
-                await busy
+    async def whole() -> Any:
+        thread, release = DecodePool("test", 1), threading.Event()
+        busy = asyncio.ensure_future(thread.run(release.wait, 10))
+        await asyncio.sleep(0.05)
+        try:
+            return await scenario(thread, release)
+        finally:
+            release.set()
+            await busy
 
-        return asyncio.run(whole())
-
-    return run
+    return asyncio.run(whole())
 
 
-def test_a_cancelled_job_never_starts(blocked: Callable[..., Any]) -> None:
+def test_a_cancelled_job_never_starts() -> None:
     done: list[str] = []
 
     async def leave(thread: DecodePool, release: threading.Event) -> None:
@@ -46,12 +42,12 @@ def test_a_cancelled_job_never_starts(blocked: Callable[..., Any]) -> None:
         release.set()
         await stays
 
-    blocked(leave)
+    run_while_busy(leave)
 
     assert done == ["stays"]
 
 
-def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_beyond_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_threads, "MAX_WAITING_JOBS", 3)
 
     async def crowd(thread: DecodePool, release: threading.Event) -> list[Any]:
@@ -60,7 +56,7 @@ def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypa
         release.set()
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    answers = blocked(crowd)
+    answers = run_while_busy(crowd)
 
     assert [type(answer) for answer in answers] == [int, int, Overloaded, Overloaded]
 

@@ -1,10 +1,6 @@
 """Odd requests on the wire are answered, and so is the next one."""
 
 import re
-import socket
-from collections.abc import Iterator
-
-import pytest
 
 from tests.app.conftest import Service, cases
 from tests.app.dialects import PNG, RAW
@@ -104,18 +100,12 @@ def test_an_odd_request_is_answered_and_so_is_the_next(service: Service, request
     assert service.client.post("/predict", **RAW).json()["digit"] == 7
 
 
-@pytest.fixture
-def connection(service: Service) -> Iterator[socket.socket]:
+def test_a_client_that_waits_for_100_is_told_to_continue(service: Service) -> None:
     with service.connect() as connection:
-        yield connection
-
-
-def test_a_client_that_waits_for_100_is_told_to_continue(connection: socket.socket) -> None:
-    connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close", body=b""))
-    assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
-    connection.sendall(SEVEN)
-
-    received = b"".join(iter(lambda: connection.recv(65536), b""))
+        connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close", body=b""))
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(SEVEN)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"digit":7' in received

@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
@@ -52,11 +52,9 @@ def connection(impatient: Service) -> Iterator[socket.socket]:
 def received(connection: socket.socket) -> bytes:
     """Return what the server sends until it closes the connection."""
     parts = []
-    try:
+    with suppress(ConnectionResetError):  # the server closed while the client was still sending
         while part := connection.recv(65536):
             parts.append(part)
-    except ConnectionResetError:  # the server closed while the client was still sending
-        pass
     return b"".join(parts)
 
 

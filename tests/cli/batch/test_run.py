@@ -27,7 +27,7 @@ from cli.batch.executor import Executor
 from cli.batch.tasks import Task
 from cli.batch.worker import LoadedModel, score
 from digits.model.artifact import FIRST_OWN_VERSION, SHIPPED
-from tests.cli.conftest import Digits
+from tests.cli.conftest import Digits, each_command
 from tests.conftest import (
     REPOSITORY,
     SHIPPED_VERSION,
@@ -203,9 +203,6 @@ def test_other_classes_get_a_column_of_names_and_read_no_numbers(digits: Digits,
     assert len(refused.err.splitlines()) == 1
     (row,) = read_jsonl(tmp_path / "results.jsonl")
     assert row["class_name"] == ["circle", "star"][row["digit"]]
-
-
-each_command = pytest.mark.parametrize("command", ["predict", "read"])
 
 
 @each_command

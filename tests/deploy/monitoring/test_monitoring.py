@@ -37,12 +37,8 @@ def expressions() -> list[str]:
     expressions = [trigger["metadata"]["query"] for trigger in SCALED_OBJECT["spec"]["triggers"]]
     expressions += [target["expr"] for panel in PANELS for target in panel["targets"]]
     expressions += [rule["expr"] for rule in RULES]
-    for variable, value in {
-        "$__rate_interval": "1m",
-        "$job": "digits",
-        "$environment": ".*",
-        "$instance": ".*",
-    }.items():
+    values = {"$__rate_interval": "1m", "$job": "digits", "$environment": ".*", "$instance": ".*"}
+    for variable, value in values.items():
         expressions = [expression.replace(variable, value) for expression in expressions]
     return expressions
 

@@ -62,8 +62,7 @@ def with_inverted_maps(golden: bytes) -> bytes:
 def test_a_damaged_version_is_refused_by_name(
     damage: Callable[[Path], None], error: type[ArtifactError], message: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / VERSION.name
-    shutil.copytree(VERSION, folder)
+    folder = shutil.copytree(VERSION, tmp_path / VERSION.name)
     damage(folder)
 
     with pytest.raises(error, match=message) as raised:

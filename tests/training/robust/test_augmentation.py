@@ -8,10 +8,9 @@ import pytest
 pytest.importorskip("keras")
 
 from digits.features import Grey, to_features
-from digits.model.artifact import NAME, SHIPPED
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_mnist_form
-from tests.conftest import SHIPPED_VERSION, Mnist
+from tests.conftest import Mnist
 from training.data.images import Labels, Split
 from training.network.recipes import Distortions, Own, Robust
 from training.robust.augmentation import distort, enlarge
@@ -49,13 +48,8 @@ def test_each_distortion_has_an_effect(fine: Grey, labels: Labels, copy: Grey, n
     assert not np.array_equal(without, copy)
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Classifier:
-    return Classifier.load(SHIPPED / NAME / str(SHIPPED_VERSION))
-
-
 def test_a_scan_shows_the_same_digit_in_mnist_form_and_the_seed_determines_it(
-    images: Grey, labels: Labels, shipped: Classifier
+    images: Grey, labels: Labels, classifier: Classifier
 ) -> None:
     pictures = images[::2].astype(np.float32)
 
@@ -65,20 +59,20 @@ def test_a_scan_shows_the_same_digit_in_mnist_form_and_the_seed_determines_it(
     assert scans.dtype == np.float32
     assert are_mnist_form(features).mean() > 0.95  # others are placed a little differently, as in the service
     assert (scans != pictures).any(axis=(1, 2)).mean() > 0.95
-    assert (shipped.probabilities(features).argmax(axis=1) == labels[::2]).mean() > 0.9
+    assert (classifier.probabilities(features).argmax(axis=1) == labels[::2]).mean() > 0.9
     assert np.array_equal(scans, again)
     assert not np.array_equal(scans, other)
 
 
 @pytest.mark.parametrize("name", STYLES)
-def test_a_drawn_style_has_mnist_form_and_reads_as_its_digit(name: str, shipped: Classifier) -> None:
+def test_a_drawn_style_has_mnist_form_and_reads_as_its_digit(name: str, classifier: Classifier) -> None:
     pictures, again, other = (draw(name, 20, np.random.default_rng(seed)) for seed in (0, 0, 1))
 
     features = to_features(pictures)
     assert pictures.dtype == np.uint8
     assert are_mnist_form(features).all()
     assert len(np.unique(pictures, axis=0)) == 20
-    assert (shipped.probabilities(features).argmax(axis=1) == STYLES[name].label).mean() > 0.6
+    assert (classifier.probabilities(features).argmax(axis=1) == STYLES[name].label).mean() > 0.6
     assert np.array_equal(pictures, again)
     assert not np.array_equal(pictures, other)
 

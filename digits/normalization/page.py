@@ -255,7 +255,7 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
     far = max(4.0, 0.04 * max(smooth.shape))
     spans = np.roll(corners, -1, axis=0) - corners
     points = corners[:, None] + spans[:, None] * _ALONG
-    are_seen = ((points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))).all(axis=2)
+    are_seen: Mask = ((points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))).all(axis=2)
     outwards = spans[:, ::-1] * (-1, 1) / (_lengths(corners) + 1e-9)[:, None]
     outwards *= np.sign(((points.mean(axis=1) - corners.mean(axis=0)) * outwards).sum(axis=1, keepdims=True))
     changes = []

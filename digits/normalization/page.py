@@ -255,7 +255,7 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
     far = max(4.0, 0.04 * max(smooth.shape))
     spans = np.roll(corners, -1, axis=0) - corners
     points = corners[:, None] + spans[:, None] * _ALONG
-    are_seen: Mask = ((points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))).all(axis=2)
+    is_inside = (points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))
     outwards = spans[:, ::-1] * (-1, 1) / (_lengths(corners) + 1e-9)[:, None]
     outwards *= np.sign(((points.mean(axis=1) - corners.mean(axis=0)) * outwards).sum(axis=1, keepdims=True))
     changes = []
@@ -266,7 +266,8 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
         )
         changes.append(smooth[beyond[..., 1], beyond[..., 0]] - smooth[within[..., 1], within[..., 0]].astype(float))
     steps: list[float] = []
-    for index, is_seen in enumerate(are_seen):
+    for index in range(len(corners)):
+        is_seen = is_inside[index].all(axis=1)
         if np.count_nonzero(is_seen) < 8:
             continue
         side = np.array([change[index, is_seen] for change in changes])

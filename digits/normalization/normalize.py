@@ -163,7 +163,12 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "DigitLook | Non
         return unchanged
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     look = look or DigitLook.at(grey)
-    return _normalized(grey, look, look.other)
+    try:
+        return _normalized(grey, look, look.other)
+    except NoInk:
+        if look.page is None:
+            raise
+    return second_look(grey, DigitLook.again(grey, "whole"))  # what was seen on the page is nothing from near
 
 
 def second_look(picture: Grey, look: "DigitLook") -> Normalized:

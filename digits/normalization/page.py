@@ -102,7 +102,7 @@ class Page:
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         if self.outline is not None:
             points = cv2.perspectiveTransform((self.outline * picture.shape[::-1] - 0.5)[None], matrix)
-            inside = cv2.fillConvexPoly(np.zeros_like(seen), np.rint(points).astype(int), 1)
+            inside = cv2.fillConvexPoly(np.zeros_like(seen), np.rint(points).astype(np.int32), 1)
             inside = cv2.erode(inside, np.ones((2 * int(margin) + 3,) * 2, np.uint8), borderValue=0).view(bool)
             seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
@@ -283,7 +283,7 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
 
 def _clockwise(corners: Floats) -> Floats:
     """Return corners with the top left one first, and clockwise."""
-    x, y = corners.T
-    first, second = (x + y).argsort()[[0, -1]], (y - x).argsort()[[0, -1]]
-    ordered: Floats = corners[[first[0], second[0], first[1], second[1]]]
+    x, y = (corners - corners.mean(axis=0)).T
+    around = np.arctan2(y, x).argsort()
+    ordered: Floats = corners[np.roll(around, -int((x + y)[around].argmin()))]
     return ordered

@@ -11,8 +11,8 @@ from digits.numbers.search import FoundDigit
 from digits.numbers.segment import Box
 
 _SMALL = 0.55
-"""A digit lower than this, in heights of the others of its line, may be a ring of a percent sign, or an exponent. If
-they are as much lower than it, it may be a ring around a digit."""
+"""A digit lower than this, in heights of the others of its line, may be a ring of a percent sign, or an exponent. A 0
+whose height they have so little of may be a ring around a digit."""
 
 _COMMA = 0.4
 """A 1 that is lower than this, in the same heights, and below the middle of its line, is a comma."""
@@ -38,8 +38,8 @@ def strangers(digits: Sequence[FoundDigit]) -> list[bool]:
         _, top, _, bottom = digit.box.corners
         is_sign = min(others_top - top, bottom - others_bottom) > _REACH.get(digit.digit, np.inf) * typical
         is_bar = ones[digit.line] == 1 + len(others) > _MOST_ONES
-        has_other_size = min(digit.box.height / typical, typical / digit.box.height) < _SMALL
-        found.append(bool(has_other_size or is_sign or is_bar))
+        is_ring = digit.digit == 0 and typical < _SMALL * digit.box.height
+        found.append(bool(digit.box.height < _SMALL * typical or is_ring or is_sign or is_bar))
     for at, (left, right) in enumerate(pairwise(digits)):
         # The rings of a percent sign share its slash.
         if (left.digit, right.digit) == (9, 6) and left.box.x + left.box.width > right.box.x:

@@ -39,8 +39,8 @@ shorter side is at least the third share of the longer one."""
 _ON_ANOTHER = 0.7
 """The most that a sheet takes of another one that it lies on."""
 
-_FILLED = 0.7
-"""The least share of a sheet that is paper. Strokes that enclose something have less."""
+_FILLED, _FILLED_ROUND = 0.7, 0.84
+"""The least share of a sheet, and of a round one, that is paper. Strokes that enclose something have less."""
 
 _LEAST_STEP = 8.0
 """The least step at a sheet's sides in grey values."""
@@ -187,9 +187,11 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
         if area < _CONVEX * cv2.contourArea(hull):
             continue
         inside = cv2.fillConvexPoly(np.zeros(small.shape, np.uint8), hull, 1)
-        if cv2.mean(side, inside)[0] <= _FILLED:
+        filled = cv2.mean(side, inside)[0]
+        if filled <= _FILLED:
             continue
-        for ends in _ends(hull, area, field):
+        smoothness = area / cv2.contourArea(hull) if filled > _FILLED_ROUND else 0.0
+        for ends in _ends(hull, smoothness, field):
             is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(small.shape)
             step = _step(smooth, ends[1]) if is_long else None
             if step is not None:
@@ -218,11 +220,11 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
             yield area, ends
 
 
-def _ends(hull: NDArray[np.int32], area: float, field: Floats) -> Iterator[_Ends]:
+def _ends(hull: NDArray[np.int32], smoothness: float, field: Floats) -> Iterator[_Ends]:
     """Yield the ends of an outline with four corners, and those of one that is round or has round corners.
 
     Corners outside of the picture, `field`, are cut off, so that the outline has more sides. Those are dropped whose
-    neighbours meet nearest. A round sheet is in the picture. `hull` is the convex hull of a region with this area.
+    neighbours meet nearest. A round sheet is in the picture, and fills most of its convex hull: `smoothness` of it.
     """
     length, whole = cv2.arcLength(hull, True), cv2.contourArea(hull)
     points = cv2.approxPolyDP(hull, 0.012 * length, True)
@@ -232,7 +234,7 @@ def _ends(hull: NDArray[np.int32], area: float, field: Floats) -> Iterator[_Ends
             yield corners.astype(np.float64), corners.astype(np.float64)
     left, top, width, height = cv2.boundingRect(hull)
     right, bottom = left + width, top + height
-    if area < _SMOOTH * whole or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
+    if smoothness < _SMOOTH or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
         return
     rectangle = cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.float64)
     if whole < _CONVEX * cv2.contourArea(rectangle.astype(np.float32)):

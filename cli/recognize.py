@@ -36,7 +36,7 @@ Without --output, the exit code is 1 if any picture has no answer."""
 
 
 class _CommandWithRay(TyperCommand):
-    """A command whose option `--ray` may have an address or stand alone. An option of Typer can do only one of both."""
+    """A command with `--ray` alone or `--ray ADDRESS`. Typer allows an option only one of these forms."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give `--ray` an empty value, unless an address follows it."""

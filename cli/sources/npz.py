@@ -13,7 +13,7 @@ from cli.sources.tables import Content, TableWithoutPictures, UnusableSource, co
 from digits.features import FEATURES, SIDE
 from digits.npz import READ_ERRORS
 
-_MOST_INFLATED = 1100  # the content of a file is at most so many times larger; Deflate, which NumPy uses, reaches 1032
+_MOST_INFLATED = 1100  # A table has at most this many times the bytes of its file. Deflate reaches 1032.
 
 
 class NpzTable:

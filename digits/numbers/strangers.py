@@ -11,8 +11,8 @@ from digits.numbers.search import FoundDigit
 from digits.numbers.segment import Box
 
 _SMALL = 0.55
-"""A digit lower than this, in heights of the others of its line, may be a ring of a percent sign, or an exponent. A 0
-whose height they have so little of may be a ring around a digit."""
+"""A digit lower than this, in heights of the others of its line, may be a ring of a percent sign, or an exponent. If
+the others are lower than this, in heights of a 0, the 0 may be a ring around a digit."""
 
 _COMMA = 0.4
 """A 1 that is lower than this, in the same heights, and below the middle of its line, is a comma."""

@@ -52,8 +52,7 @@ class Look:
         view = cls._view_with_ink(picture)
         paper = cls._even_paper(view)
         if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
-            page_view = cls.view_of(page.from_above(picture)[0])
-            look = cls(page, page_view, cls._even_paper(page_view) or even_light(page_view, *cls.light_sides))
+            look = cls._on_even_paper(page, cls.view_of(page.from_above(picture)[0]))
             if page.outline is None or look.paper is not None:
                 yield look
         yield cls(None, view, paper or even_light(view, *cls.light_sides))
@@ -62,14 +61,13 @@ class Look:
     def again(cls, picture: Grey, other: OtherLook) -> Self:
         """Look at a picture in another way, perhaps after `without_shadows`. Raises NoInk if it is blank."""
         view = cls._view_with_ink(picture)
-        is_whole = other == "whole"
-        return cls(None, view, cls._even_paper(view) or even_light(view, *cls.light_sides) if is_whole else None)
+        return cls._on_even_paper(None, view) if other == "whole" else cls(None, view, None)
 
     @property
     def other(self) -> OtherLook | None:
         """Which other look may be better. On even paper none is."""
         if self.page is not None:
-            return "whole" if self.page.outline is None else None  # a round sheet would look like a 0
+            return "whole" if self.page.outline is None else None  # seen whole, a round sheet looks like a 0
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"
@@ -80,6 +78,10 @@ class Look:
         if np.ptp(view) < MIN_CONTRAST:
             raise NoInk("no ink found: the picture is blank")
         return view
+
+    @classmethod
+    def _on_even_paper(cls, page: Page | None, view: Grey) -> Self:
+        return cls(page, view, cls._even_paper(view) or even_light(view, *cls.light_sides))
 
     @classmethod
     def _even_paper(cls, view: Grey) -> EvenPaper | None:

@@ -41,7 +41,7 @@ from digits.normalization.parts import (
     without_mark,
 )
 from digits.normalization.redraw import redraw
-from digits.pictures.downscale import downscale, downscale_factor, fitted_size
+from digits.pictures.downscale import downscale, fitted_size, halving_factor
 
 _VIEW_SIDE = 128
 """Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
@@ -302,8 +302,8 @@ def _view(picture: Grey, side: int) -> Grey:
     if TINY_SIDE <= longer < _ENLARGED_SIDE:
         times = -(-_ENLARGED_SIDE // longer)
         picture = cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    elif longer > 2 * side:  # by a power of two first, which takes less time
-        picture = downscale(picture, 1 << (downscale_factor(picture, 2 * side) - 1).bit_length())
+    elif longer > 2 * side:
+        picture = downscale(picture, halving_factor(picture, 2 * side))
         longer = max(picture.shape)
     if longer <= side:
         return picture

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from digits.normalization.parts import Mask, corner_points
-from digits.pictures.downscale import downscale
+from digits.pictures.downscale import downscale, halving_factor
 
 _VIEW_SIDE = 160
 """Longer side of the reduced picture in which a sheet is looked for, and at least of a sheet that is cut out."""
@@ -109,15 +109,16 @@ class Page:
 
 
 def find_page(picture: Grey) -> Page | None:
-    """Return the largest sheet of paper that lies on something else, or one that lies on it. None if there is none.
+    """Return the largest sheet of paper that lies on something else. If another sheet lies on it, return that one.
+
+    None if there is no sheet.
 
     Args:
         picture: uint8 (height, width).
     """
-    longer = max(picture.shape)
-    if longer < _SMALLEST_PICTURE:
+    if max(picture.shape) < _SMALLEST_PICTURE:
         return None
-    small = downscale(picture, 1 << max(0, (longer // _VIEW_SIDE).bit_length() - 1))  # by a power of two, as fast
+    small = downscale(picture, halving_factor(picture, 2 * _VIEW_SIDE))
     scale = min(1, _VIEW_SIDE / max(small.shape))
     size = [max(8, round(side * scale)) for side in small.shape[::-1]]
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
@@ -184,14 +185,15 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
         if not _AREAS[0] * small.size < area < most:
             continue
         hull = cv2.convexHull(outline)
-        if area < _CONVEX * cv2.contourArea(hull):
+        convex_area = cv2.contourArea(hull)
+        if area < _CONVEX * convex_area:
             continue
         inside = cv2.fillConvexPoly(np.zeros(small.shape, np.uint8), hull, 1)
         filled = cv2.mean(side, inside)[0]
         if filled <= _FILLED:
             continue
-        smoothness = area / cv2.contourArea(hull) if filled > _FILLED_ROUND else 0.0
-        for ends in _ends(hull, smoothness, field):
+        may_be_round = filled > _FILLED_ROUND and area >= _SMOOTH * convex_area
+        for ends in _ends(hull, field, may_be_round=may_be_round):
             is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(small.shape)
             step = _step(smooth, ends[1]) if is_long else None
             if step is not None:
@@ -220,11 +222,11 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
             yield area, ends
 
 
-def _ends(hull: NDArray[np.int32], smoothness: float, field: Floats) -> Iterator[_Ends]:
+def _ends(hull: NDArray[np.int32], field: Floats, *, may_be_round: bool) -> Iterator[_Ends]:
     """Yield the ends of an outline with four corners, and those of one that is round or has round corners.
 
     Corners outside of the picture, `field`, are cut off, so that the outline has more sides. Those are dropped whose
-    neighbours meet nearest. A round sheet is in the picture, and fills most of its convex hull: `smoothness` of it.
+    neighbours meet nearest. All of a round sheet is in the picture.
     """
     length, whole = cv2.arcLength(hull, True), cv2.contourArea(hull)
     points = cv2.approxPolyDP(hull, 0.012 * length, True)
@@ -234,7 +236,7 @@ def _ends(hull: NDArray[np.int32], smoothness: float, field: Floats) -> Iterator
             yield corners.astype(np.float64), corners.astype(np.float64)
     left, top, width, height = cv2.boundingRect(hull)
     right, bottom = left + width, top + height
-    if smoothness < _SMOOTH or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
+    if not may_be_round or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
         return
     rectangle = cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.float64)
     if whole < _CONVEX * cv2.contourArea(rectangle.astype(np.float32)):

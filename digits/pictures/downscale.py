@@ -17,6 +17,11 @@ def downscale_factor(picture: NDArray[Any], side: int) -> int:
     return int(-(-max(picture.shape[:2]) // side))
 
 
+def halving_factor(picture: NDArray[Any], side: int) -> int:
+    """Return a power of two that is at least `downscale_factor`. Downscaling by it takes least time."""
+    return 1 << (downscale_factor(picture, side) - 1).bit_length()
+
+
 def downscale(picture: NDArray[Any], factor: int) -> NDArray[Any]:
     """Downscale a picture, (height, width) or (height, width, channels), to the means of factor x factor pixels."""
     height, width = (-(-side // factor) * factor for side in picture.shape[:2])

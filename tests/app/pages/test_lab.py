@@ -201,6 +201,7 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
 ) -> None:
     for width, height in ((1280, 720), (1920, 1080)):
         page = open_page(f"{service.url}/#lab", viewport={"width": width, "height": height})
+        expect(page.locator("#network")).to_be_visible()  # until then, the paper can move under the pen
         parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders", "#training"]
         panels = {
             "arithmetic": ["#weights", "#arithmetic-steps", "#additions"],

@@ -88,8 +88,13 @@ _SOLID = 0.6, 0.7
 """A solid shape is wider than the first share of its length, and fills more than the second share of its box. Digits
 have loops or gaps."""
 
-_HOLE = 0.65
-"""An oval hole fills more than this share of the smallest rectangle around it. A triangle fills half of it."""
+_HOLE = 0.65, 0.9
+"""A round hole fills more than the first share of the smallest rectangle around it, a triangle half of it. A square
+fills more than the second share."""
+
+_CONVEX, _LEAST_HOLE = 0.97, 30
+"""A convex shape fills more than the first share of its convex hull. Smaller holes than the second, in pixels, have no
+form."""
 
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
@@ -231,7 +236,7 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
             boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
             (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
             way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
-            if look.page.outline is not None and way.is_alone and _is_like_a_hole(way.pixels):
+            if look.page.outline is not None and way.is_alone and _is_like_a_hole((way.pixels > 127).view(np.uint8)):
                 other_look = "whole"  # the sheet may be a bold 0 and this its hole
         normalized = replace(way, other_look=other_look, without_mark=normalized)
     assert normalized is not None
@@ -261,7 +266,7 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
         found.left_out,
         seen,
         _part(box, view.shape),
-        found.doubts + _is_solid(redrawn.pixels),
+        found.doubts + _is_solid(redrawn.pixels) + (redrawn.change == "thinned" and _is_button(fine.kept[inner])),
         found.is_alone,
         is_main_part=found.is_main_part,
         is_less_sure=found.is_less_sure,
@@ -275,11 +280,26 @@ def _is_solid(pixels: Grey) -> bool:
     return bool(min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size)
 
 
-def _is_like_a_hole(pixels: Grey) -> bool:
-    """Return whether the ink of a picture in MNIST form is an oval, as the hole of a 0 is, or a bar."""
-    ink = cv2.findNonZero((pixels > 127).view(np.uint8))
-    shorter, longer = smallest_rectangle(ink)
-    return bool(len(ink) > _HOLE * shorter * longer)
+def _is_button(shape: Mask) -> bool:
+    """Return whether a shape is convex and has one hole that is no hole of a 0, as a disc with a symbol has."""
+    outlines, tree = cv2.findContours(shape.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if len(outlines) != 2:
+        return False
+    outer, inner = outlines if tree[0, 0, 3] < 0 else outlines[::-1]
+    if cv2.contourArea(outer) < _CONVEX * cv2.contourArea(cv2.convexHull(outer)):
+        return False
+    hole = cv2.fillPoly(np.zeros(shape.shape, np.uint8), [inner], 1)
+    return cv2.countNonZero(hole) > _LEAST_HOLE and not _is_like_a_hole(hole)
+
+
+def _is_like_a_hole(shape: NDArray[np.uint8]) -> bool:
+    """Return whether the pixels that are 1 are an oval or an upright bar, as the hole of a 0 is."""
+    pixels = cv2.findNonZero(shape)
+    _, _, width, height = cv2.boundingRect(pixels)
+    shorter, longer = smallest_rectangle(pixels)
+    share = len(pixels) / (shorter * longer)
+    is_oval = _HOLE[0] < share and (share < _HOLE[1] or longer > 1.5 * shorter)
+    return bool(is_oval and width <= 1.2 * height)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:
@@ -402,7 +422,8 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     heights = parts.boxes[:, 3] / parts.boxes[main, 3]
     is_digit_like = (heights >= 0.35) & (heights <= 2)
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
-    left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
+    is_large = (heights >= 1) & (totals >= totals[main])  # as a number that a stain has joined to the edge
+    left_out = int(np.count_nonzero(is_other & is_digit_like & (is_large | ~at_edge)))
     if not at_edge[main]:
         is_other &= ~at_edge | (np.maximum(apart, parts.margins[main].min()) <= 0.1 * side)
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)

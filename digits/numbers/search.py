@@ -27,6 +27,9 @@ _LARGE = 0.5
 _DASH = 1.5
 """A dash is at least this many times as wide as high."""
 
+_TOUCHING = 0.05
+"""A dash that is nearer to two digits than this, in heights of a digit, joins them."""
+
 _POINT = 0.25
 """A mark of at most this many heights of a digit may be a point of a colon, or a speck."""
 
@@ -81,7 +84,7 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
             for index in read.chosen
         ]
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
-        left_out += _equals_signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
+        left_out += _signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
         left_out += _has_minus(line, read)
         cost += read.cost
         lines += bool(read.chosen)
@@ -123,13 +126,15 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
     return _LineReading(chosen[::-1], left_out[::-1], best[count])
 
 
-def _equals_signs(corners: list[list[int]]) -> int:
-    """Return how many pairs of pieces are dashes, one below the other. The corners are left, top, right and bottom."""
+def _signs(corners: list[list[int]]) -> int:
+    """Return how many dashes are above or below another one, or a point, as in an equals sign or a division sign.
+
+    The corners of the pieces are left, top, right and bottom.
+    """
     return sum(
-        _is_dash(dash)
-        and _is_dash(other)
-        and min(dash[2], other[2]) - max(dash[0], other[0]) > 0.5 * min(dash[2] - dash[0], other[2] - other[0])
-        for dash, other in pairwise(corners)
+        (_is_dash(piece) or _is_dash(other))
+        and abs(piece[0] + piece[2] - other[0] - other[2]) < 0.4 * max(piece[2] - piece[0], other[2] - other[0])
+        for piece, other in pairwise(corners)
     )
 
 
@@ -139,15 +144,20 @@ def _is_dash(corners: Sequence[float]) -> bool:
 
 
 def _has_minus(line: Line, read: _LineReading) -> bool:
-    """Return whether a dash that is left out is before the first digit, as high as its middle."""
-    if not read.chosen:
-        return False
-    first = line.candidates[read.chosen[0]]
-    box = line.box(first)
-    return any(
-        _is_dash(dash) and box.y + box.height / 4 < (dash[1] + dash[3]) / 2 < box.y + box.height * 3 / 4
-        for dash in line.corners[[piece for piece in read.left_out if piece < first.first]].tolist()
-    )
+    """Return whether a dash that is left out is a minus, or the bar of an H.
+
+    It is as high as the middle of the digit behind it. It has no digit before it, or reaches from one to the other.
+    """
+    chosen = [line.candidates[index] for index in read.chosen]
+    for piece in read.left_out:
+        before = [line.box(each) for each in chosen if each.last < piece][-1:]
+        behind = [line.box(each) for each in chosen if each.first > piece][:1]
+        left, top, right, bottom = line.corners[piece].tolist()
+        for box in behind if _is_dash((left, top, right, bottom)) else []:
+            is_bar = all(max(left - each.x - each.width, box.x - right) <= _TOUCHING * box.height for each in before)
+            if is_bar and box.y + box.height / 4 < (top + bottom) / 2 < box.y + box.height * 3 / 4:
+                return True
+    return False
 
 
 def _raised_marks(line: Line, read: _LineReading) -> int:

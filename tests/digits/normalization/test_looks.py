@@ -81,17 +81,34 @@ def test_a_round_label_is_cut_out_and_its_digit_is_read(
     assert (record["digit"], record["accept"], record["preprocessing"][0]) == (3, True, "rectified")
 
 
-def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_triangle_is_no_0(classifier: Classifier) -> None:
+SYMBOLS = {
+    "triangle": [(160, 140), (160, 260), (260, 200)],
+    "square": [(150, 150), (250, 150), (250, 250), (150, 250)],
+    "minus": [(130, 190), (270, 190), (270, 210), (130, 210)],
+}
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_symbol_is_no_0(
+    classifier: Classifier, symbol: str
+) -> None:
     bold, disc = np.full((2, SIDE, SIDE), 230, np.uint8)
     cv2.ellipse(bold, (200, 200), (85, 110), 0, 0, 360, 40, 90)
     cv2.circle(disc, (200, 200), 120, 40, -1)
-    cv2.fillPoly(disc, [np.array([(160, 140), (160, 260), (260, 200)])], 230)
+    cv2.fillPoly(disc, [np.array(SYMBOLS[symbol])], 230)
 
     seen = [normalize(each) for each in (bold, disc)]
     files = [Picture(encoded(each)) for each in (bold, disc)]
     zero, other = predict(classifier, seen, lambda index, first: files[index].look_again(first))
 
     assert (zero["digit"], zero["accept"], other["accept"]) == (0, True, False)
+
+
+def test_what_a_stain_at_the_edge_has_joined_counts_as_left_out(mnist: Mnist, three: Floats) -> None:
+    paper = np.hstack([written(three), written(thin(mnist, 5))])
+    cv2.ellipse(paper, (400, 240), (90, 130), 0, 170, 290, 110, 10)
+
+    assert normalize(paper).left_out == 1
 
 
 def test_a_sheet_may_go_on_outside_of_the_picture(classifier: Classifier, three: Floats) -> None:

@@ -308,6 +308,18 @@ def equals(pen: Any, left: int) -> None:
         pen.line((left, y, left + 30, y), fill=0, width=5)
 
 
+def divided(pen: Any, left: int) -> None:
+    pen.line((left, 70, left + 30, 70), fill=0, width=5)
+    for y in (52, 78):
+        pen.ellipse((left + 10, y, left + 20, y + 10), fill=0)
+
+
+def h(pen: Any, left: int) -> None:
+    for x in (left, left + 40):
+        pen.line((x, 40, x, 40 + HEIGHT), fill=0, width=6)
+    pen.line((left + 2, 40 + HEIGHT // 2, left + 38, 40 + HEIGHT // 2 - 3), fill=0, width=5)
+
+
 def bracket(pen: Any, left: int) -> None:
     pen.arc((left - 40, 28, left + 12, 40 + HEIGHT + 12), -75, 75, fill=0, width=6)
 
@@ -324,7 +336,7 @@ def large_ring(pen: Any, left: int) -> None:
     pen.ellipse((left, 40 - HEIGHT // 2, left + 100, 40 + HEIGHT + HEIGHT // 2), outline=0, width=6)
 
 
-SIGNS = [slash, rings, small_rings_beside_a_bar, equals, bracket, bent_bracket, minus, large_ring]
+SIGNS = [slash, rings, small_rings_beside_a_bar, equals, divided, h, bracket, bent_bracket, minus, large_ring]
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -48,9 +48,6 @@ _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
 
-_FAR_LARGER = 2
-"""A note is larger than the digits on it by more than this factor."""
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedNumber:
@@ -166,20 +163,12 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
 
     `has_all` says whether the second one, after another look, has chosen among what the first one saw too.
     """
-    # Different looks may see different numbers of digits, and one of them the note that the digits are on.
-    is_note = len(second.digits) == 1 and _is_around(second.digits[0].box, first.digits)
-    is_second = has_all or (not is_note and second.cost / len(second.digits) < first.cost / len(first.digits))
+    # Different looks may see different numbers of digits.
+    is_second = has_all or second.cost / len(second.digits) < first.cost / len(first.digits)
     best, rival = (second, first) if is_second else (first, second)
     digits = [_beside(found, rival.digits) for found in best.digits]
     missed = sum(not _in_place_of(each, digits) for each in rival.digits)
     return replace(best, digits=digits, left_out=best.left_out + missed), is_second
-
-
-def _is_around(box: Box, digits: Sequence[FoundDigit]) -> bool:
-    """Return whether several digits are inside of a box that is far larger than they are together."""
-    inner = Box.around([found.box.corners for found in digits])
-    is_larger = box.width * box.height > _FAR_LARGER * inner.width * inner.height
-    return len(digits) > 1 and is_larger and Box.around([box.corners, inner.corners]) == box
 
 
 def _beside(found: FoundDigit, others: Sequence[FoundDigit]) -> FoundDigit:

@@ -89,9 +89,7 @@ SYMBOLS = {
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_symbol_is_no_0(
-    classifier: Classifier, symbol: str
-) -> None:
+def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_symbol_is_no_0(classifier: Classifier, symbol: str) -> None:
     bold, disc = np.full((2, SIDE, SIDE), 230, np.uint8)
     cv2.ellipse(bold, (200, 200), (85, 110), 0, 0, 360, 40, 90)
     cv2.circle(disc, (200, 200), 120, 40, -1)

@@ -140,6 +140,7 @@ def test_the_desk_opens_each_doubtful_row_until_a_person_has_confirmed_or_correc
     expect(field(page, "doubtful.png")).to_have_value("2718 / 28")
     expect(page.locator("#desk-reason")).to_contain_text("Line 1, digit 3. Not sure: it may be a 1")
     expect(page.locator("[aria-current=true]")).to_contain_text("doubtful.png")
+    expect(page.locator("#paper")).to_contain_class("boxed")
     width, crop = page.locator("#canvas").evaluate("c => [c.clientWidth, c.clientHeight]"), page.locator("#boxes")
     marked = colours(crop)[..., 3] > 0  # boxes fill the height of the paper
     assert np.ptp(np.flatnonzero(marked.any(axis=1))) > 0.8 * width[1]

@@ -70,8 +70,17 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
 
 
 def better(first: Seen, second: Seen) -> Seen:
-    best = second if second.cost < first.cost else first
-    return _with_rival(best, first, second)
+    """Return the cheaper of two looks, with what the other one shows if that is plausible.
+
+    What is on a sheet is plausible at any cost, because the whole sheet may look like a digit.
+    """
+    if second.cost >= first.cost:
+        return _with_rival(first, second)
+    if first.normalized.other_look != "whole":
+        return _with_rival(second, first)
+    left_out = max(first.normalized.left_out, second.normalized.left_out)
+    other = first.digit if first.digit != second.digit else None
+    return replace(second, normalized=replace(second.normalized, left_out=left_out), other=other)
 
 
 def _with_rival(best: Seen, *ways: Seen) -> Seen:

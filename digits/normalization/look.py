@@ -24,7 +24,7 @@ class Look:
     2. paper that is even after its light was evened out,
     3. and on any other paper, what the ink network finds.
 
-    Before 2, and where 1 shows something compact, a sheet of paper that lies on something else is looked for and cut
+    Before 2, and where 1 shows something solid, a sheet of paper that lies on something else is looked for and cut
     out of the picture. If the answer is doubtful, `again` sees the picture in another way.
     """
 
@@ -51,7 +51,7 @@ class Look:
         """
         view = cls._view_with_ink(picture)
         paper = cls._even_paper(view)
-        if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
+        if (paper is None or paper.is_solid) and (page := find_page(picture)) is not None:
             look = cls._on_even_paper(page, cls.view_of(page.from_above(picture)[0]))
             if page.outline is None or look.paper is not None:
                 yield look

@@ -206,7 +206,7 @@ class DigitLook(Look):
     @property
     def shows_block(self) -> bool:
         """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
-        if self.paper is None or not self.paper.is_compact or max(self.view.shape) < SMALL_SIDE or not self.found:
+        if self.paper is None or not self.paper.is_solid or max(self.view.shape) < SMALL_SIDE or not self.found:
             return False
         block = self.found[0].kept.view(np.uint8)
         outlines = cv2.findContours(block, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]

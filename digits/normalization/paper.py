@@ -1,7 +1,6 @@
 """Decide whether a picture shows even paper, as drawings and scans do, whose ink needs no network to be seen."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
@@ -35,11 +34,6 @@ with fewer pixels than SMALL_SIDE, which may be cut to a bold digit."""
 
 SMALL_SIDE = 96
 
-_COMPACT, _WIDE = 4.5, 0.1
-"""A part is compact if its area is less than this, in squares of its greatest width, or half its width more than this,
-as a share of the longer side."""
-
-
 _NARROWEST = 0.35
 """The least width of a sheet of paper, as a share of its length."""
 
@@ -59,8 +53,8 @@ class EvenPaper:
     is_ink_dark: bool
     half_stroke: float
     """Half the width of its widest stroke, as a share of the picture's longer side."""
-    is_compact: bool
-    """Whether its largest part is solid, and wide or hardly longer than wide, as a sheet of paper is."""
+    is_solid: bool
+    """Whether its largest part fills its convex hull, and is not long and narrow, as a sheet of paper is."""
     ink: Floats
     """(height, width), float32 in [0, 1]: how much of each pixel of the picture is ink."""
     brightness: Floats | None = None
@@ -123,14 +117,14 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
         return None
     light = _light_side(small)
     light_rim = _on_rim(light)
-    sides = _Side.of(light, light_rim), _Side.of(1 - light, 1 - light_rim)
-    is_ink_dark = light_rim == 1 if light_rim in (0, 1) else sides[1].score < sides[0].score
+    half_strokes, scores = zip(_measure(light, light_rim), _measure(1 - light, 1 - light_rim), strict=True)
+    is_ink_dark = light_rim == 1 if light_rim in (0, 1) else scores[1] < scores[0]
     ink, paper = (1 - light, light) if is_ink_dark else (light, 1 - light)
     eroded = cv2.erode(paper, None)  # without the edges of strokes
     greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
     few = len(greys) // 20
     grey = float(greys[len(greys) // 2])
-    contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), sides[is_ink_dark].half_stroke
+    contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), half_strokes[is_ink_dark]
     is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * contrast)
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
         widest = _MAX_HALF_STROKE if max(picture.shape) >= SMALL_SIDE else _MAX_HALF_STROKE_SMALL
@@ -141,8 +135,7 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
     if not is_tiny and has_lines(find_parts(covered)):
         return None
-    is_compact = sides[is_ink_dark].is_compact and _is_solid(ink)
-    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, is_compact, covered)
+    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, _is_solid(ink), covered)
 
 
 def _is_solid(side: NDArray[np.uint8]) -> bool:
@@ -177,26 +170,17 @@ def _light_side(small: Floats) -> NDArray[np.uint8]:
     return light
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """The pixels on one side of a threshold: ink or paper."""
+def _measure(side: NDArray[np.uint8], rim: float) -> tuple[float, float]:
+    """Measure the pixels that are 1. `rim` is their share of the outermost pixels.
 
-    half_stroke: float
-    """Half the width of the widest place, as a share of the picture's longer side."""
-    is_compact: bool
-    """Whether the largest part is wide, or hardly longer than wide."""
-    score: float
-    """The side with the smaller score is ink: it is narrow, takes little of the rim, and is in one piece."""
-
-    @classmethod
-    def of(cls, side: NDArray[np.uint8], rim: float) -> Self:
-        """Measure the pixels that are 1. `rim` is their share of the outermost pixels."""
-        bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
-        depth = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
-        areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
-        largest = int(areas.max())
-        is_compact = depth > _WIDE or largest < _COMPACT * (2 * depth * max(side.shape)) ** 2
-        return cls(depth, is_compact, depth + rim / 4 - 0.15 * largest / int(areas.sum()))
+    Returns:
+        Half the width of the widest place, as a share of the longer side of the picture, and a score. The side with the
+        smaller score is ink: it is narrow, takes little of the rim, and is in one piece.
+    """
+    bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
+    depth = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
+    areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
+    return depth, depth + rim / 4 - 0.15 * int(areas.max()) / int(areas.sum())
 
 
 def is_darker(picture: Grey, ink: Floats, kept: Mask) -> bool:

@@ -225,6 +225,18 @@ def test_a_doubtful_number_on_a_note_is_not_taken_for_one_digit_that_looks_like_
     assert sum(len(text) > 1 for text in texts) >= 37
 
 
+def test_a_number_on_a_note_is_not_accepted_as_the_digit_that_the_note_looks_like(
+    classifier: Classifier, mnist: Mnist
+) -> None:
+    made = numbers("on a note on a table", mnist.pixels, mnist.labels, 20, np.random.default_rng(6))
+    files = [Picture(each.data) for each in made if len(each.text) > 1]
+
+    seen = [file.prepare("auto") for file in files]
+    records = predict(classifier, seen, lambda index, first: files[index].look_again(first))
+
+    assert not any(record["accept"] for record in records)
+
+
 def falling(sheet: Grey, depth: float = 0.6) -> Grey:
     """Return a picture in light that falls off."""
     lit: Grey = (sheet * light(sheet.shape, np.random.default_rng(3), depth=depth)).astype(np.uint8)
@@ -261,7 +273,7 @@ def test_a_thick_digit_is_not_searched_for_a_sheet_of_paper() -> None:
 
     found = [even_paper(picture) for picture in (four, sheet)]
 
-    assert [each is not None and each.is_compact for each in found] == [False, True]
+    assert [each is not None and each.is_solid for each in found] == [False, True]
 
 
 MARKS: dict[str, Callable[[Grey], Any]] = {

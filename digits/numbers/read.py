@@ -36,8 +36,9 @@ from digits.pictures.decode import REDUCED_SIDE
 _CHEAPER = 0.5
 """By how much one digit must cost less than several beside each other, so that a picture is read as one."""
 
-_MAX_NOVELTY = 0.8
-"""The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
+_MAX_NOVELTY, _MAX_CUT_NOVELTY = 0.8, 0.4
+"""The highest novelty of a digit among others, and of one that was cut off a mark. Each digit is one more chance for a
+letter to look like one, and half of an M looks like a 1 or a 7."""
 
 _PRINT = 0.4
 """A line that is lower than this, in heights of the highest one, may be printed words."""
@@ -317,7 +318,8 @@ class ReadNumber:
         lines = [""] * (found[-1].line + 1)
         for each, digit in zip(found, digits, strict=True):
             lines[each.line] += str(digit["digit"])
-            is_odd = each.is_stranger or (len(found) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY)
+            most = _MAX_CUT_NOVELTY if each.is_cut else _MAX_NOVELTY
+            is_odd = each.is_stranger or (len(found) > 1 and digit.get("novelty", 0) > most)
             if is_odd and "is_digit" in digit:
                 digit["is_digit"] = digit["accept"] = False
             digit["line"] = each.line

@@ -46,6 +46,8 @@ class FoundDigit:
     box: Box
     other: int | None = None
     """What another look at the picture shows there, if that is plausible too."""
+    is_cut: bool = False
+    """As in `Candidate`."""
     is_stranger: bool = False
     """Whether it does not fit its line, from `strangers`."""
 
@@ -80,8 +82,8 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
     for line in segmentation.lines:
         read = _read_line(line, costs[start : start + len(line.candidates)].tolist())
         digits += [
-            FoundDigit(start + index, lines, best[start + index], line.box(line.candidates[index]))
-            for index in read.chosen
+            FoundDigit(start + index, lines, best[start + index], line.box(each), is_cut=each.is_cut)
+            for index, each in ((index, line.candidates[index]) for index in read.chosen)
         ]
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
         left_out += _signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)

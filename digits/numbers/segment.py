@@ -46,6 +46,9 @@ _CUT, _JOIN, _SIZE, _BREADTH = 0.2, 0.35, 0.2, 1.0
 strokes that its cuts cross, how often it joins different parts, the squared logarithm of its height in heights of a
 digit of its line, and by how much its width exceeds 1.1 of its height, as a share of its height."""
 
+_LEAST_CUT = 0.15
+"""A cut that crosses less than this, in widths of a stroke, is beside the stroke."""
+
 _MARK, _WHOLE = 0.5, 0.7
 """A mark that is smaller than the first, in heights of a digit, is no part of a higher digit than the second."""
 
@@ -86,6 +89,8 @@ class Candidate:
     """Index of its last piece in the line."""
     cost: float
     """What speaks against it, whatever the network says: cuts, joins, and an unusual height or width."""
+    is_cut: bool
+    """Whether one of its ends cuts through a stroke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +248,8 @@ def _candidate(
         return None
     # A cut counts half for each side.
     cost = _CUT * ((left_cut**2 + right_cut**2) / 2) + _JOIN * joins + _SIZE * math.log(high / height) ** 2
-    return Candidate(first, last, cost + _BREADTH * max(0.0, width / high - 1.1))
+    cost += _BREADTH * max(0.0, width / high - 1.1)
+    return Candidate(first, last, cost, max(left_cut, right_cut) > _LEAST_CUT)
 
 
 def _is_mark_beside(mark: Piece, rest: list[Piece], height: float) -> bool:

@@ -320,6 +320,12 @@ def h(pen: Any, left: int) -> None:
     pen.line((left + 2, 40 + HEIGHT // 2, left + 38, 40 + HEIGHT // 2 - 3), fill=0, width=5)
 
 
+def n(pen: Any, left: int) -> None:
+    pen.arc((left, 60, left + 28, 88), 180, 360, fill=0, width=6)
+    for x, top in ((left, 60), (left + 28, 74)):
+        pen.line((x, top, x, 40 + HEIGHT), fill=0, width=6)
+
+
 def bracket(pen: Any, left: int) -> None:
     pen.arc((left - 40, 28, left + 12, 40 + HEIGHT + 12), -75, 75, fill=0, width=6)
 
@@ -336,7 +342,7 @@ def large_ring(pen: Any, left: int) -> None:
     pen.ellipse((left, 40 - HEIGHT // 2, left + 100, 40 + HEIGHT + HEIGHT // 2), outline=0, width=6)
 
 
-SIGNS = [slash, rings, small_rings_beside_a_bar, equals, divided, h, bracket, bent_bracket, minus, large_ring]
+SIGNS = [slash, rings, small_rings_beside_a_bar, equals, divided, h, n, bracket, bent_bracket, minus, large_ring]
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -129,10 +129,7 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
 
 
 def _signs(corners: list[list[int]]) -> int:
-    """Return how many dashes are above or below another one, or a point, as in an equals sign or a division sign.
-
-    The corners of the pieces are left, top, right and bottom.
-    """
+    """Return how many dashes have another dash or a point above or below them, as in an equals or a division sign."""
     return sum(
         (_is_dash(piece) or _is_dash(other))
         and abs(piece[0] + piece[2] - other[0] - other[2]) < 0.4 * max(piece[2] - piece[0], other[2] - other[0])

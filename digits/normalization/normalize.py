@@ -115,7 +115,7 @@ class Normalized:
     """The part of the picture that the digit is in."""
     doubts: int = 0
     """Number of dots above or below the digit, as of a question mark, and of marks in its loops, as the eyes of a face.
-    1 more each if an edge of the picture cuts it off, if it is solid, and if `is_main_part`."""
+    1 more each if an edge of the picture cuts it off, if it is solid or a disc with a symbol, and if `is_main_part`."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
     other_look: OtherLook | None = None

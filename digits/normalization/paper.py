@@ -34,8 +34,8 @@ with fewer pixels than SMALL_SIDE, which may be cut to a bold digit."""
 
 SMALL_SIDE = 96
 
-_NARROWEST = 0.35
-"""The least width of a sheet of paper, as a share of its length."""
+_NARROWEST, _COMPACT = 0.35, 5.5
+"""The least width of a sheet of paper, as a share of its length, and the most area, in squares of its widest place."""
 
 _SOLID, _SOLID_RECTANGLE, _RECTANGLE = 0.75, 0.6, 0.85
 """A sheet of paper with something written on it fills more than the first share of its convex hull, or than the second
@@ -135,18 +135,19 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
     if not is_tiny and has_lines(find_parts(covered)):
         return None
-    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, _is_solid(ink), covered)
+    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, _is_solid(ink, half_stroke), covered)
 
 
-def _is_solid(side: NDArray[np.uint8]) -> bool:
-    """Return whether the largest part of the pixels that are 1 fills most of its convex hull, and is wider than a 1."""
+def _is_solid(side: NDArray[np.uint8], half_stroke: float) -> bool:
+    """Return whether the largest part of the pixels that are 1 fills its convex hull, and is compact. No 1 or 8 is."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
-    part = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)
-    hull = cv2.convexHull(cv2.findNonZero(part))
-    size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(part), hull, 1))
+    largest = 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()
+    hull = cv2.convexHull(cv2.findNonZero((labels == largest).view(np.uint8)))
+    size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(side), hull, 1))
     shorter, longer = smallest_rectangle(hull)
     least = _SOLID_RECTANGLE if size > _RECTANGLE * shorter * longer else _SOLID
-    return bool(shorter > _NARROWEST * longer and cv2.countNonZero(part) > least * size)
+    most = _COMPACT * (2 * half_stroke * max(side.shape)) ** 2
+    return bool(shorter > _NARROWEST * longer and least * size < statistics[largest, cv2.CC_STAT_AREA] < most)
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:

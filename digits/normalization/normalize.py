@@ -93,8 +93,7 @@ _HOLE = 0.65, 0.9
 fills more than the second share."""
 
 _CONVEX, _LEAST_HOLE = 0.97, 30
-"""A convex shape fills more than the first share of its convex hull. Smaller holes than the second, in pixels, have no
-form."""
+"""A convex shape fills more than the first share of its hull. Holes with fewer pixels than the second have no form."""
 
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 

@@ -34,8 +34,9 @@ with fewer pixels than SMALL_SIDE, which may be cut to a bold digit."""
 
 SMALL_SIDE = 96
 
-_NARROWEST, _COMPACT = 0.35, 5.5
-"""The least width of a sheet of paper, as a share of its length, and the most area, in squares of its widest place."""
+_NARROWEST, _COMPACT, _WIDE = 0.35, 5.5, 0.1
+"""The least width of a sheet of paper, as a share of its length, and its largest area, in squares of its widest place.
+The area does not matter if half the width of that place is more than the third share of the picture's longer side."""
 
 _SOLID, _SOLID_RECTANGLE, _RECTANGLE = 0.75, 0.6, 0.85
 """A sheet of paper with something written on it fills more than the first share of its convex hull, or than the second
@@ -146,7 +147,7 @@ def _is_solid(side: NDArray[np.uint8], half_stroke: float) -> bool:
     size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(side), hull, 1))
     shorter, longer = smallest_rectangle(hull)
     least = _SOLID_RECTANGLE if size > _RECTANGLE * shorter * longer else _SOLID
-    most = _COMPACT * (2 * half_stroke * max(side.shape)) ** 2
+    most = 2 * size if half_stroke > _WIDE else _COMPACT * (2 * half_stroke * max(side.shape)) ** 2
     return bool(shorter > _NARROWEST * longer and least * size < statistics[largest, cv2.CC_STAT_AREA] < most)
 
 

@@ -315,9 +315,9 @@ def divided(pen: Any, left: int) -> None:
 
 
 def h(pen: Any, left: int) -> None:
-    for x in (left, left + 40):
-        pen.line((x, 40, x, 40 + HEIGHT), fill=0, width=6)
-    pen.line((left + 2, 40 + HEIGHT // 2, left + 38, 40 + HEIGHT // 2 - 3), fill=0, width=5)
+    for x in (left, left + 30):
+        pen.line((x, 40, x + 2, 40 + HEIGHT), fill=0, width=5)
+    pen.line((left + 5, 40 + HEIGHT // 2, left + 25, 40 + HEIGHT // 2 - 3), fill=0, width=4)
 
 
 def n(pen: Any, left: int) -> None:

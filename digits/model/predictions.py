@@ -176,7 +176,7 @@ class Judged:
         scores = all_scores.select([each.row for each in seen])
         steps = [each.normalized.steps for each in seen]
         records = predictions(classifier, scores, are_normalized(steps), [each.other for each in seen])
-        has_digits = classifier.class_names is None  # the eyes of a face may be a part of another class
+        has_digits = classifier.class_names is None  # only a digit is doubtful because it is solid or has eyes
         marks = [each.normalized.left_out + has_digits * each.normalized.doubts for each in seen]
         complete(records, classifier, steps, marks)
         return cls(classifier, all_scores, seen, scores, records)

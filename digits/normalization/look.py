@@ -67,7 +67,7 @@ class Look:
     def other(self) -> OtherLook | None:
         """Which other look may be better. On even paper none is."""
         if self.page is not None:
-            return "whole" if self.page.outline is None else None  # seen whole, a round sheet looks like a 0
+            return "whole" if self.page.outline is None else None  # a whole round sheet looks like a 0
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"

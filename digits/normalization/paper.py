@@ -143,12 +143,14 @@ def _is_solid(side: NDArray[np.uint8], half_stroke: float) -> bool:
     """Return whether the largest part of the pixels that are 1 fills its convex hull, and is compact. No 1 or 8 is."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
     largest = 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()
+    area = statistics[largest, cv2.CC_STAT_AREA]
+    if half_stroke <= _WIDE and area >= _COMPACT * (2 * half_stroke * max(side.shape)) ** 2:
+        return False
     hull = cv2.convexHull(cv2.findNonZero((labels == largest).view(np.uint8)))
     size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(side), hull, 1))
     shorter, longer = smallest_rectangle(hull)
     least = _SOLID_RECTANGLE if size > _RECTANGLE * shorter * longer else _SOLID
-    most = 2 * size if half_stroke > _WIDE else _COMPACT * (2 * half_stroke * max(side.shape)) ** 2
-    return bool(shorter > _NARROWEST * longer and least * size < statistics[largest, cv2.CC_STAT_AREA] < most)
+    return bool(shorter > _NARROWEST * longer and area > least * size)
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:

@@ -81,13 +81,12 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
     cost = 0.0
     for line in segmentation.lines:
         read = _read_line(line, costs[start : start + len(line.candidates)].tolist())
-        digits += [
-            FoundDigit(start + index, lines, best[start + index], line.box(each), is_cut=each.is_cut)
-            for index, each in ((index, line.candidates[index]) for index in read.chosen)
-        ]
+        for index in read.chosen:
+            row, each = start + index, line.candidates[index]
+            digits.append(FoundDigit(row, lines, best[row], line.box(each), is_cut=each.is_cut))
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
         left_out += _signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
-        left_out += _has_minus(line, read)
+        left_out += _has_minus_or_bar(line, read)
         cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)
@@ -142,20 +141,19 @@ def _is_dash(corners: Sequence[float]) -> bool:
     return right - left >= _DASH * (bottom - top)
 
 
-def _has_minus(line: Line, read: _LineReading) -> bool:
-    """Return whether a dash that is left out is a minus, or the bar of an H.
-
-    It is as high as the middle of the digit behind it. It has no digit before it, or reaches from one to the other.
-    """
+def _has_minus_or_bar(line: Line, read: _LineReading) -> bool:
+    """Return whether a dash at half height is left out before the first digit, as a minus, or joins two, as in an H."""
     chosen = [line.candidates[index] for index in read.chosen]
     for piece in read.left_out:
-        before = [line.box(each) for each in chosen if each.last < piece][-1:]
-        behind = [line.box(each) for each in chosen if each.first > piece][:1]
-        left, top, right, bottom = line.corners[piece].tolist()
-        for box in behind if _is_dash((left, top, right, bottom)) else []:
-            is_bar = all(max(left - each.x - each.width, box.x - right) <= _TOUCHING * box.height for each in before)
-            if is_bar and box.y + box.height / 4 < (top + bottom) / 2 < box.y + box.height * 3 / 4:
-                return True
+        left, top, right, bottom = dash = line.corners[piece].tolist()
+        before, behind = ([line.box(each) for each in chosen if (each.first > piece) == side] for side in (False, True))
+        if not behind or not _is_dash(dash):
+            continue
+        box = behind[0]
+        gaps = [max(left - each.x - each.width, box.x - right) for each in before[-1:]]
+        is_in_middle = box.y + box.height / 4 < (top + bottom) / 2 < box.y + box.height * 3 / 4
+        if is_in_middle and max(gaps, default=0) <= _TOUCHING * box.height:
+            return True
     return False
 
 

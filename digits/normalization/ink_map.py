@@ -39,6 +39,14 @@ _MARGIN = 128
 _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
 
+_BAR, _AS_HIGH = 0.4, (0.6, 1.2)
+"""A bar is narrower than the first share of its height, which is between these shares of the highest part's."""
+
+_SEEN = 0.2, 0.8
+"""The network has erased a part of a bar if it sees between these shares of it."""
+
+_SEEN_INK = 0.3
+
 _NEAR, _FAR = 17, 129
 """Sides in pixels of the surroundings that a pixel is compared with. Both are odd."""
 
@@ -167,7 +175,21 @@ def _by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     whole /= cv2.blur(full, (side, side)) + 1e-4
     seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
     coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
-    return coverage, np.clip(contrast / max(strong, 1e-3), 0, 1).astype(np.float32)
+    marks = np.clip(contrast / max(strong, 1e-3), 0, 1).astype(np.float32)
+    return _with_whole_bars(coverage, marks), marks
+
+
+def _with_whole_bars(ink: Floats, marks: Floats) -> Floats:
+    """Return ink with the whole of each bar, such as a 1, of which the network has erased a part as of a line."""
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats((marks > _FAINT).view(np.uint8))
+    _, _, widths, heights, areas = boxes.T
+    seen = np.bincount(labels[ink > _SEEN_INK], minlength=count)
+    is_bar = (widths < _BAR * heights) & (seen > _SEEN[0] * areas) & (seen < _SEEN[1] * areas)
+    if is_bar.any():
+        parts = cv2.connectedComponentsWithStats((ink > _SEEN_INK).view(np.uint8))[2]
+        highest = parts[1:, cv2.CC_STAT_HEIGHT].max()
+        is_bar &= (_AS_HIGH[0] * highest < heights) & (heights < _AS_HIGH[1] * highest)
+    return np.maximum(ink, marks * is_bar[labels]) if is_bar.any() else ink
 
 
 def contrasts(grey: Grey) -> Floats:

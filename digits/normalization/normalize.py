@@ -11,6 +11,7 @@ specks, and may be of any size. These steps remove the differences. Words in quo
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -407,7 +408,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     totals = parts.totals if among is None else parts.totals * among
     if np.count_nonzero(totals) == 1:
         only = int(totals.argmax())
-        doubts = int(_is_cut_off(parts.corners[only].tolist(), ink.shape))
+        doubts = int(is_cut_off(parts.corners[only].tolist(), ink.shape, parts.sides[only]))
         return _Found(ink, parts.labels == only, 0, doubts, is_alone=True)
     at_edge = np.asarray(parts.margins.min(axis=1) == 0)
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
@@ -442,20 +443,22 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
     left, top = parts.corners[is_kept, :2].min(axis=0).tolist()
     right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
     side = max(right - left, bottom - top)
-    is_cut_off = _is_cut_off([left, top, right, bottom], parts.labels.shape)
+    is_cut = is_cut_off([left, top, right, bottom], parts.labels.shape, side)
     middles = parts.corners[:, 0] + parts.boxes[:, 2] / 2
     beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
     is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
     is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
     main = int((parts.totals * is_kept).argmax())
-    return int(np.count_nonzero(is_dot)) + int(is_cut_off) + _marks_in_loops(parts, main)
+    return int(np.count_nonzero(is_dot)) + int(is_cut) + _marks_in_loops(parts, main)
 
 
-def _is_cut_off(corners: list[int], shape: tuple[int, ...]) -> bool:
-    """Return whether a digit touches an edge of a picture that is not small, and is far from the opposite one."""
+def is_cut_off(corners: Sequence[int], shape: tuple[int, ...], side: int) -> bool:
+    """Return whether a digit, whose longer side is given, or a number touches an edge of a picture that is not small,
+    and is far from the opposite one.
+    """
     left, top, right, bottom = corners
     margins = [left, top, shape[1] - right, shape[0] - bottom]
-    free = _FREE * max(right - left, bottom - top)
+    free = _FREE * side
     opposite = margins[2:] + margins[:2]
     return max(shape) >= SMALL_SIDE and any(
         not near and far > free for near, far in zip(margins, opposite, strict=True)

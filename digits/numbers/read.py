@@ -23,7 +23,7 @@ from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, predictions
 from digits.normalization.look import OtherLook
 from digits.normalization.mnist_form import are_normalized
-from digits.normalization.normalize import Normalized
+from digits.normalization.normalize import Normalized, is_cut_off
 from digits.normalization.parts import corner_points, smallest_rectangle
 from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
 from digits.numbers.segment import Box, Segmentation, segment
@@ -64,6 +64,8 @@ class PreparedNumber:
     """Where the ink network saw ink in the picture. None if it was not needed."""
     other_look: OtherLook | None = None
     """How to look for several digits again. None if there is no other way."""
+    cut_off: int = 0
+    """As in `Sheet`."""
 
     @property
     def pixels(self) -> Grey:
@@ -98,6 +100,7 @@ class PreparedNumber:
         if self.segmentation is not None:
             count = len(self.segmentation.pixels)
             reading = _without_print(best_reading(self.segmentation, scores.select(range(count))), scores)
+            reading = replace(reading, left_out=reading.left_out + self.cut_off)
         if self.wholes:
             as_one = scores.select(range(count, len(scores.probabilities)))
             whole = reduce(better, best_choices(self.wholes, as_one, has_digits=True, first_row=count))
@@ -122,7 +125,9 @@ class PreparedNumber:
         are_commas = commas(reading.digits)
         kept = [found for found, is_comma in zip(reading.digits, are_commas, strict=True) if not is_comma]
         digits = [replace(found, is_stranger=odd) for found, odd in zip(kept, strangers(kept), strict=True)]
-        return replace(reading, digits=digits)
+        number = Box.around([found.box.corners for found in digits])
+        is_cut = is_cut_off(number.corners, self.size[::-1], number.height)
+        return replace(reading, digits=digits, left_out=reading.left_out + is_cut)
 
 
 def prepare(picture: Picture, work: Work | None = None) -> PreparedNumber:
@@ -203,7 +208,7 @@ def _segmented(picture: Picture, work: Work, other: OtherLook | None = None) -> 
             break
     if sheet is None:
         return None
-    return PreparedNumber(size, segment(sheet, *size, work), [], sheet.ink, sheet.other_look)
+    return PreparedNumber(size, segment(sheet, *size, work), [], sheet.ink, sheet.other_look, sheet.cut_off)
 
 
 def _without_print(reading: Reading, scores: Scores) -> Reading:

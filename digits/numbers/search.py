@@ -87,6 +87,12 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
         left_out += _signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
         left_out += _has_minus_or_bar(line, read)
+        for index in read.chosen:
+            each = line.candidates[index]
+            if each.is_cut and best[start + index] == 1:
+                left_out += any(
+                    piece in read.left_out and line.sizes[piece] > 0.1 for piece in (each.first - 1, each.last + 1)
+                )
         cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)

@@ -76,6 +76,8 @@ class Sheet:
     """Width of a stroke in pixels."""
     ink: Grey | None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
+    cut_off: int = 0
+    """Number of low marks beside the others that the left or right edge cuts off. They were dropped."""
     other_look: OtherLook | None = None
     """How `find_sheet` can look at the picture again. None if it cannot."""
 
@@ -137,7 +139,7 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
         marks = _first_marks(picture, work)
     else:
         marks = _find_marks(paper.ink, downscale_factor(picture, SHEET_SIDE))
-    factor, ink = marks.factor, marks.ink
+    factor, ink, cut_off = marks.factor, marks.ink, marks.cut_off
     seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = typical_height(marks.boxes[:, 3]), (0, 0)
     left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
@@ -163,7 +165,7 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
     size, factor = np.array(picture.shape[::-1]), marks.factor
     scaled = np.column_stack([np.eye(2) * factor, np.array(origin) + factor / 2]) / size[:, None]
     to_picture = np.vstack([scaled, (0, 0, 1)])
-    return _levelled(Sheet(to_picture, distance, marks.labels, marks.numbers, marks.boxes, stroke, seen))
+    return _levelled(Sheet(to_picture, distance, marks.labels, marks.numbers, marks.boxes, stroke, seen, cut_off))
 
 
 def _first_marks(picture: Grey, work: Work) -> "_Marks":
@@ -223,6 +225,7 @@ class _Marks:
     labels: Labels
     numbers: Ints
     boxes: Ints
+    cut_off: int
 
 
 def _find_marks(ink: Floats, factor: int) -> _Marks:
@@ -242,13 +245,18 @@ def _find_marks(ink: Floats, factor: int) -> _Marks:
         height = typical_height(heights[kept])
         is_cut_off = (parts.margins.min(axis=1) == 0) & (heights < 0.5 * height)
         is_rule = (widths >= 2.5 * height) & (heights <= 0.4 * height)
+        is_cut_off &= kept & (parts.sides >= 0.14 * height) & ~is_rule
         kept &= (parts.sides >= 0.14 * height) & ~is_rule & ~is_cut_off
     if not kept.any():
         raise NoInk("no ink found: the picture has only specks and lines")
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
     inside = np.take(kept.view(np.uint8), parts.labels)
-    return _Marks(factor, ink, inside, parts.labels, np.flatnonzero(kept), parts.boxes[kept])
+    tops, bottoms = parts.corners[:, 1::2].T
+    is_beside = is_cut_off & (parts.margins[:, ::2].min(axis=1) == 0)
+    is_beside &= (bottoms > tops[kept].min()) & (tops < bottoms[kept].max())
+    cut_off = int(np.count_nonzero(is_beside))
+    return _Marks(factor, ink, inside, parts.labels, np.flatnonzero(kept), parts.boxes[kept], cut_off)
 
 
 def _strokes(ink: Floats, inside: NDArray[np.uint8]) -> tuple[float, Floats]:

@@ -53,7 +53,7 @@ class Look:
         paper = cls._even_paper(view)
         if (paper is None or paper.is_solid) and (page := find_page(picture)) is not None:
             look = cls._on_even_paper(page, cls.view_of(page.from_above(picture)[0]))
-            if page.outline is None or look.paper is not None:
+            if not page.outlines or look.paper is not None:
                 yield look
         yield cls(None, view, paper or even_light(view, *cls.light_sides))
 
@@ -67,7 +67,7 @@ class Look:
     def other(self) -> OtherLook | None:
         """Which other look may be better. On even paper none is."""
         if self.page is not None:
-            return "whole" if self.page.outline is None else None  # a whole round sheet looks like a 0
+            return None if self.page.outlines else "whole"  # a whole round sheet looks like a 0
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"

@@ -236,7 +236,7 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
             boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
             (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
             way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
-            if look.page.outline is not None and way.is_alone and _is_like_a_hole((way.pixels > 127).view(np.uint8)):
+            if look.page.outlines and way.is_alone and _is_like_a_hole((way.pixels > 127).view(np.uint8)):
                 other_look = "whole"  # the sheet may be a bold 0 and this its hole
         normalized = replace(way, other_look=other_look, without_mark=normalized)
     assert normalized is not None

@@ -6,7 +6,7 @@ it is still different further away. The lines of frames and tables, whose two si
 of shadows are no steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -61,6 +61,12 @@ labels and buttons, which are lower than the second share of it."""
 _INSET = 0.02
 """How far inside of its sides a sheet is cut out, as a share of its shorter side."""
 
+_INNER = 0.93
+"""The share of a round sheet, and of each of several, that is looked at, in its width and height."""
+
+_ALIKE = 0.6
+"""Several sheets have at least this share of the largest one's area."""
+
 _NEAR = 2
 """The least distance from a side at which its step is measured, in pixels. A side nearer to the edge is outside."""
 
@@ -68,18 +74,19 @@ _ALONG = np.linspace(0.08, 0.92, 32)[:, None]
 """The places along a side at which its step is measured."""
 
 
-_Ends = tuple[Floats, Floats]
-"""The four corners of a sheet, (4, 2), and the ends of its sides, (N, 2): the same four, unless it is round."""
+_Ends = tuple[Floats, list[Floats]]
+"""The four corners of a sheet, (4, 2), and the ends of its sides, (N, 2), unless they are the same. For several sheets
+the corners of the picture, and the ends of each sheet's sides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A sheet of paper in a picture."""
+    """A sheet of paper in a picture, or several of about the same size."""
 
     corners: Floats
     """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
-    outline: Floats | None = None
-    """(N, 2): the same of the corners of a round sheet, in the rectangle of `corners`. None if there are only these."""
+    outlines: Sequence[Floats] = ()
+    """(N, 2) each: the same of the corners of a round sheet, in the rectangle of `corners`, or of several sheets."""
 
     def longer_side(self, picture: Grey) -> float:
         """Return the length of its longer side in pixels of the picture."""
@@ -100,10 +107,13 @@ class Page:
         )
         matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        if self.outline is not None:
-            points = cv2.perspectiveTransform((self.outline * picture.shape[::-1] - 0.5)[None], matrix)
-            inside = cv2.fillConvexPoly(np.zeros_like(seen), np.rint(points).astype(np.int32), 1)
-            inside = cv2.erode(inside, np.ones((2 * int(margin) + 3,) * 2, np.uint8), borderValue=0).view(bool)
+        if self.outlines:
+            ends = [
+                cv2.perspectiveTransform((outline * picture.shape[::-1] - 0.5)[None], matrix)[0]
+                for outline in self.outlines
+            ]
+            inner = [np.rint(each.mean(axis=0) + _INNER * (each - each.mean(axis=0))).astype(np.int32) for each in ends]
+            inside = cv2.fillPoly(np.zeros_like(seen), inner, 1).view(bool)
             seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
 
@@ -128,15 +138,17 @@ def find_page(picture: Grey) -> Page | None:
     for light in _light_sides(smooth):
         found = [page for side in (light, 1 - light) for page in _pages(small, smooth, side, most)]
         if best is not None:  # only what lies on it
-            field = best[1][1].astype(np.float32)
+            field = _outline(best[1]).astype(np.float32)
             found = [each for each in found if _is_within(each[1][0].mean(axis=0), field)]
         if found:
             best = max(found, key=lambda page: page[0])
             most = _ON_ANOTHER * best[0]
+            if len(best[1][1]) > 1:
+                break
     if best is None:
         return None
-    corners, sides = (((ends + 0.5) / small.shape[::-1]).astype(np.float32) for ends in best[1])
-    return Page(_clockwise(corners), None if len(sides) == 4 else sides)
+    corners, *outlines = (((ends + 0.5) / small.shape[::-1]).astype(np.float32) for ends in [best[1][0], *best[1][1]])
+    return Page(_clockwise(corners), outlines)
 
 
 def _is_within(point: Floats, field: Floats) -> bool:
@@ -195,7 +207,7 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
         may_be_round = filled > _FILLED_ROUND and area >= _SMOOTH * convex_area
         for ends in _ends(hull, field, may_be_round=may_be_round):
             is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(small.shape)
-            step = _step(smooth, ends[1]) if is_long else None
+            step = _step(smooth, _outline(ends)) if is_long else None
             if step is not None:
                 break
         if step is None:
@@ -214,6 +226,13 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
             high = _LABEL * cv2.boundingRect(outline)[3]
             is_plot = is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == 1
             written.append((area, ends, outside, within, is_plot))
+    largest = max((each[0] for each in written), default=0)
+    alike = [each for each in written if each[0] >= _ALIKE * largest]
+    if len(alike) > 1:
+        areas, ends, outside, within, _ = zip(*alike, strict=True)
+        together = field.astype(np.float64), [_outline(each) for each in ends]
+        all_outside, all_within = np.logical_and.reduce(outside), np.logical_or.reduce(within)
+        written.append((sum(areas), together, all_outside, all_within, False))
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
     for area, ends, outside, within, is_plot in written:
         strong = strokes > np.sort(strokes[within])[-1 - np.count_nonzero(within) // 100] / 2
@@ -233,7 +252,7 @@ def _ends(hull: NDArray[np.int32], field: Floats, *, may_be_round: bool) -> Iter
     if len(points) >= 4:
         corners = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2)
         if len(corners) == 4 and _CONVEX * cv2.intersectConvexConvex(corners, field)[0] <= whole:
-            yield corners.astype(np.float64), corners.astype(np.float64)
+            yield corners.astype(np.float64), []
     left, top, width, height = cv2.boundingRect(hull)
     right, bottom = left + width, top + height
     if not may_be_round or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
@@ -243,7 +262,13 @@ def _ends(hull: NDArray[np.int32], field: Floats, *, may_be_round: bool) -> Iter
         rectangle = corner_points(np.array([[left, top, right, bottom]], float))[0]
         if whole < _ROUND * width * height or min(width, height) < _OVAL * max(width, height):
             return
-    yield rectangle, cv2.approxPolyDP(hull, 0.005 * length, True)[:, 0].astype(np.float64)
+    yield rectangle, [cv2.approxPolyDP(hull, 0.005 * length, True)[:, 0].astype(np.float64)]
+
+
+def _outline(ends: _Ends) -> Floats:
+    """Return the ends of the sides of a sheet."""
+    corners, outlines = ends
+    return outlines[0] if outlines else corners
 
 
 def _lengths(corners: Floats) -> Floats:
@@ -256,7 +281,7 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
     all others are outside of the picture.
     """
     height, width = smooth.shape
-    far = max(4.0, 0.04 * max(smooth.shape))
+    far = max(4.0, min(0.04 * max(smooth.shape), 0.1 * _lengths(corners).max()))
     spans = np.roll(corners, -1, axis=0) - corners
     points = corners[:, None] + spans[:, None] * _ALONG
     is_inside = (points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))

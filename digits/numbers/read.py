@@ -41,7 +41,7 @@ _MAX_NOVELTY, _MAX_CUT_NOVELTY = 0.8, 0.4
 letter to look like one, and half of an M looks like a 1 or a 7."""
 
 _PRINT = 0.4
-"""A line that is lower than this, in heights of the highest one, may be printed words."""
+"""A line that is lower than this, in heights of the highest one, may be printed words, of which a letter remains."""
 
 _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 """More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
@@ -218,7 +218,7 @@ def _without_print(reading: Reading, scores: Scores) -> Reading:
     kept = [
         line
         for line, height in zip(lines, heights, strict=True)
-        if height >= _PRINT * max(heights) or _share_of_digits(line, scores) > _MANY_DIGITS
+        if height >= _PRINT * max(heights) or (len(line) > 1 and _share_of_digits(line, scores) > _MANY_DIGITS)
     ]
     digits = [replace(found, line=number) for number, line in enumerate(kept) for found in line]
     return replace(reading, digits=digits, left_out=reading.left_out + len(reading.digits) - len(digits))

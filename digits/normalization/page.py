@@ -8,6 +8,7 @@ of shadows are no steps.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,8 +65,12 @@ _INSET = 0.02
 _INNER = 0.93
 """The share of a round sheet, and of each of several, that is looked at, in its width and height."""
 
-_ALIKE = 0.6
-"""Several sheets have at least this share of the largest one's area."""
+_ALIKE = 0.75
+"""Several sheets have areas whose ratio to the largest one's with a step at its sides is between this and its inverse.
+At least half of them have such a step."""
+
+_RECTANGLE = 0.95
+"""The share of the smallest rectangle around it that each of several sheets takes. No bold 8 does."""
 
 _NEAR = 2
 """The least distance from a side at which its step is measured, in pixels. A side nearer to the edge is outside."""
@@ -73,6 +78,9 @@ _NEAR = 2
 _ALONG = np.linspace(0.08, 0.92, 32)[:, None]
 """The places along a side at which its step is measured."""
 
+
+_Hulls = list[NDArray[np.int32]]
+"""The points of convex outlines, (N, 1, 2) each."""
 
 _Ends = tuple[Floats, list[Floats]]
 """The four corners of a sheet, (4, 2), and the ends of its sides, (N, 2), unless they are the same. For several sheets
@@ -112,7 +120,8 @@ class Page:
                 cv2.perspectiveTransform((outline * picture.shape[::-1] - 0.5)[None], matrix)[0]
                 for outline in self.outlines
             ]
-            inner = [np.rint(each.mean(axis=0) + _INNER * (each - each.mean(axis=0))).astype(np.int32) for each in ends]
+            middles = [(each.min(axis=0) + each.max(axis=0)) / 2 for each in ends]
+            inner = [np.rint(middle + _INNER * (each - middle)).astype(np.int32) for middle, each in zip(middles, ends, strict=True)]
             inside = cv2.fillPoly(np.zeros_like(seen), inner, 1).view(bool)
             seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
@@ -183,62 +192,79 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
 
 def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> Iterator[tuple[float, _Ends]]:
     """Yield the area and the ends of each region of pixels that are 1, if it is a sheet with something written on it
-    and nothing beside it, but for blank sheets. No area is `most`, or more.
+    and nothing beside it, but for blank sheets, and the same of several such sheets. No area is `most`, or more.
     """
     height, width = small.shape
-    written: list[tuple[float, _Ends, Mask, Mask, bool]] = []
+    written: list[tuple[_Hulls, _Ends, bool]] = []
     elsewhere = np.ones(small.shape, dtype=bool)
     field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
-    for outline in outlines:
-        area, step = cv2.contourArea(outline), None
-        if not _AREAS[0] * small.size < area < most:
+    large = [each for each in outlines if _AREAS[0] * small.size < cv2.contourArea(each) < most]
+    hulls = [cv2.convexHull(each) for each in large]
+    for outline, hull in zip(large, hulls, strict=True):
+        found = _sheet(outline, hull, field, side, smooth)
+        if found is None:
             continue
-        hull = cv2.convexHull(outline)
-        convex_area = cv2.contourArea(hull)
-        if area < _CONVEX * convex_area:
-            continue
-        inside = cv2.fillConvexPoly(np.zeros(small.shape, np.uint8), hull, 1)
-        filled = cv2.mean(side, inside)[0]
-        if filled <= _FILLED:
-            continue
-        may_be_round = filled > _FILLED_ROUND and area >= _SMOOTH * convex_area
-        for ends in _ends(hull, field, may_be_round=may_be_round):
-            is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(small.shape)
-            step = _step(smooth, _outline(ends)) if is_long else None
-            if step is not None:
-                break
-        if step is None:
-            continue
-        rim = np.ones((2 * int(0.1 * np.sqrt(area)) + 5,) * 2, np.uint8)
-        within = cv2.erode(inside, rim, borderValue=1).view(bool)
+        ends, step = found
+        within, outside = _within_and_outside(small, [hull])
         greys = np.sort(small[within])
         if len(greys) < 50:
             continue
         low, paper, high = greys[[len(greys) // 200, len(greys) // 2, -1 - len(greys) // 200]].tolist()
-        outside = cv2.dilate(inside, rim[:7, :7]) == 0
         if max(high - paper, paper - low) < max(12, _WRITTEN * abs(step)):
             elsewhere &= outside
         else:
             is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-            high = _LABEL * cv2.boundingRect(outline)[3]
-            is_plot = is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == 1
-            written.append((area, ends, outside, within, is_plot))
-    largest = max((each[0] for each in written), default=0)
-    alike = [each for each in written if each[0] >= _ALIKE * largest]
-    if len(alike) > 1:
-        areas, ends, outside, within, _ = zip(*alike, strict=True)
-        together = field.astype(np.float64), [_outline(each) for each in ends]
-        all_outside, all_within = np.logical_and.reduce(outside), np.logical_or.reduce(within)
-        written.append((sum(areas), together, all_outside, all_within, False))
+            written.append(([hull], ends, is_sharp))
+    if written:
+        size = max(cv2.contourArea(sheet) for (sheet,), _, _ in written)
+        alike = [each for each in hulls if _ALIKE * size < cv2.contourArea(each) < size / _ALIKE]
+        if 1 < len(alike) <= 2 * len(written) and all(_is_rectangle(each) for each in alike):
+            ends = field.astype(np.float64), [each[:, 0].astype(np.float64) for each in alike]
+            written.append((alike, ends, all(is_sharp for _, _, is_sharp in written)))
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
-    for area, ends, outside, within, is_plot in written:
+    for sheets, ends, is_sharp in written:
+        within, outside = _within_and_outside(small, sheets)
         strong = strokes > np.sort(strokes[within])[-1 - np.count_nonzero(within) // 100] / 2
         inner, beside = strong & within, strong & outside & elsewhere
+        high = _LABEL * cv2.boundingRect(sheets[0])[3]
+        is_plot = is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == len(sheets)
         if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
-            yield area, ends
+            yield sum(cv2.contourArea(each) for each in sheets), ends
+
+
+def _sheet(
+    outline: Any, hull: Any, field: Floats, side: NDArray[np.uint8], smooth: Grey
+) -> tuple[_Ends, float] | None:
+    """Return the ends of a region and the step at its sides. None if it is no sheet."""
+    area, convex_area = cv2.contourArea(outline), cv2.contourArea(hull)
+    if area < _CONVEX * convex_area:
+        return None
+    filled = cv2.mean(side, cv2.fillConvexPoly(np.zeros_like(side), hull, 1))[0]
+    if filled <= _FILLED:
+        return None
+    may_be_round = filled > _FILLED_ROUND and area >= _SMOOTH * convex_area
+    for ends in _ends(hull, field, may_be_round=may_be_round):
+        is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(smooth.shape)
+        step = _step(smooth, _outline(ends)) if is_long else None
+        if step is not None:
+            return ends, step
+    return None
+
+
+def _is_rectangle(hull: NDArray[np.int32]) -> bool:
+    shorter, longer = cv2.minAreaRect(hull)[1]
+    return cv2.contourArea(hull) > _RECTANGLE * shorter * longer
+
+
+def _within_and_outside(small: Grey, sheets: _Hulls) -> tuple[Mask, Mask]:
+    """Return which pixels are clearly inside of sheets of about the same size, and which are clearly outside."""
+    inside = cv2.fillPoly(np.zeros_like(small), sheets, 1)
+    side = np.sqrt(cv2.countNonZero(inside) / len(sheets))
+    rim = np.ones((2 * int(0.1 * side) + 5,) * 2, np.uint8)
+    return cv2.erode(inside, rim, borderValue=1).view(bool), cv2.dilate(inside, rim[:7, :7]) == 0
 
 
 def _ends(hull: NDArray[np.int32], field: Floats, *, may_be_round: bool) -> Iterator[_Ends]:

@@ -188,15 +188,27 @@ def test_a_plot_of_a_digit_is_read_without_its_labels(classifier: Classifier, mn
     assert all(is_right or not record["accept"] for is_right, record in zip(right, records, strict=True))
 
 
-def test_a_row_of_plots_is_not_read_as_one_of_them(classifier: Classifier, mnist: Mnist) -> None:
-    row = np.hstack(
-        [np.pad(np.kron(each, np.ones((4, 4), np.uint8)), 6, constant_values=255) for each in mnist.pixels[:4]]
-    )
+@pytest.mark.parametrize("gap", [4, 8, 16])
+def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(
+    classifier: Classifier, mnist: Mnist, gap: int
+) -> None:
+    chosen = [int(np.flatnonzero(mnist.labels == digit)[1]) for digit in (3, 0, 7, 2, 8, 5)]
+    tiles = [np.pad(np.kron(each, np.ones((4, 4), np.uint8)), gap, constant_values=255) for each in mnist.pixels[chosen]]
+    figure = np.pad(np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])]), 20, constant_values=255)
 
-    (record,) = predict(classifier, [normalize(row)])
+    (record,) = predict(classifier, [normalize(figure)])
+    number = read_number(classifier, Picture(encoded(figure)))
 
-    assert find_page(row) is None
     assert record["accept"] is False
+    assert (number["lines"], number["left_out"]) == (["307", "285"], 0)
+
+
+@pytest.mark.parametrize("text", ["88", "00", "68"])
+def test_bold_digits_with_holes_are_no_sheets_beside_each_other(text: str) -> None:
+    paper = np.full((200, 300), 255, np.uint8)
+    cv2.putText(paper, text, (40, 160), cv2.FONT_HERSHEY_SIMPLEX, 5, 0, 34)
+
+    assert find_page(paper) is None
 
 
 def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Classifier, mnist: Mnist) -> None:

@@ -176,8 +176,9 @@ def test_a_picture_without_a_digit_has_no_ink(classifier: Classifier, picture: G
 def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
     classifier: Classifier, written: list[Grey], novelty: float, is_digit: bool
 ) -> None:
-    segmentation = segmented(page(written, "17"))
-    prepared = PreparedNumber((100, 100), segmentation, [], None)
+    paper = page(written, "17")
+    segmentation = segmented(paper)
+    prepared = PreparedNumber((paper.shape[1], paper.shape[0]), segmentation, [], None)
     certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
 
     number = ReadNumber.of(prepared, Scores(certain, np.array([0.2, novelty], dtype=np.float32))).number(classifier)
@@ -288,6 +289,31 @@ def test_a_long_line_from_the_edge_is_left_out(classifier: Classifier, written: 
     assert (number["text"], number["accept"], number["left_out"]) == ("38", True, 0)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("digit", [2, 5, 7, 8])
+def test_a_number_that_the_edge_cuts_off_is_not_accepted(
+    classifier: Classifier, written: list[Grey], digit: int, share: float
+) -> None:
+    paper = page(written, f"30{digit}")
+    columns = np.flatnonzero((page(written, f"30{digit}") < 128).any(axis=0))
+    width = columns[-1] - columns[np.flatnonzero(np.diff(columns) > 1)[-1] + 1]
+    cut_off = paper[:, : columns[-1] - int((1 - share) * width)]
+
+    number = read(classifier, cut_off)
+
+    assert (number["lines"][0][:2], number["accept"]) == ("30", False)
+    assert number["left_out"] > 0
+
+
+def test_a_small_letter_that_is_left_of_a_word_is_no_line(classifier: Classifier, written: list[Grey]) -> None:
+    paper = np.pad(page(written, "385"), ((0, 60), (0, 0)), constant_values=255)
+    cv2.ellipse(paper, (120, 150), (6, 8), 0, 0, 360, 0, 2)
+
+    number = read(classifier, paper)
+
+    assert (number["text"], number["accept"], number["left_out"]) == ("385", False, 1)
+
+
 def slash(pen: Any, left: int) -> None:
     pen.line((left, 40 + HEIGHT + 10, left + 30, 30), fill=0, width=6)
 
@@ -342,7 +368,11 @@ def large_ring(pen: Any, left: int) -> None:
     pen.ellipse((left, 40 - HEIGHT // 2, left + 100, 40 + HEIGHT + HEIGHT // 2), outline=0, width=6)
 
 
-SIGNS = [slash, rings, small_rings_beside_a_bar, equals, divided, h, n, bracket, bent_bracket, minus, large_ring]
+def tick(pen: Any, left: int) -> None:
+    pen.line([(left, 72), (left + 16, 92), (left + 50, 30)], fill=0, width=6, joint="curve")
+
+
+SIGNS = [tick, slash, rings, small_rings_beside_a_bar, equals, divided, h, n, bracket, bent_bracket, minus, large_ring]
 
 
 @pytest.mark.parametrize("sign", SIGNS)

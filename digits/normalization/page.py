@@ -1,4 +1,4 @@
-"""Find a sheet of paper that lies on something else, and look at it from above.
+"""Find a sheet of paper that lies on something else, or several of about the same size, and look at it from above.
 
 A sheet is a region with four straight sides, or a round one, such as a label or a plate. It is lighter or darker than
 what is around it, and something is written on it. Its sides are steps: the brightness changes within a few pixels, and
@@ -94,7 +94,8 @@ class Page:
     corners: Floats
     """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
     outlines: Sequence[Floats] = ()
-    """(N, 2) each: the same of the corners of a round sheet, in the rectangle of `corners`, or of several sheets."""
+    """(N, 2) each: the same of a round sheet, or of several ones, without their edges. What is outside of them is not
+    looked at. The corners are then those of a rectangle around the sheet, or of the picture."""
 
     def longer_side(self, picture: Grey) -> float:
         """Return the length of its longer side in pixels of the picture."""
@@ -116,13 +117,12 @@ class Page:
         matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         if self.outlines:
-            ends = [
-                cv2.perspectiveTransform((outline * picture.shape[::-1] - 0.5)[None], matrix)[0]
-                for outline in self.outlines
+            points = [
+                cv2.perspectiveTransform((each * picture.shape[::-1] - 0.5)[None], matrix) for each in self.outlines
             ]
-            middles = [(each.min(axis=0) + each.max(axis=0)) / 2 for each in ends]
-            inner = [np.rint(middle + _INNER * (each - middle)).astype(np.int32) for middle, each in zip(middles, ends, strict=True)]
-            inside = cv2.fillPoly(np.zeros_like(seen), inner, 1).view(bool)
+            inside = cv2.fillPoly(np.zeros_like(seen), [np.rint(each).astype(np.int32) for each in points], 1).view(
+                bool
+            )
             seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
 
@@ -156,8 +156,17 @@ def find_page(picture: Grey) -> Page | None:
                 break
     if best is None:
         return None
-    corners, *outlines = (((ends + 0.5) / small.shape[::-1]).astype(np.float32) for ends in [best[1][0], *best[1][1]])
-    return Page(_clockwise(corners), outlines)
+    ends, outlines = best[1]
+    corners, *inner = (
+        ((each + 0.5) / small.shape[::-1]).astype(np.float32) for each in (ends, *map(_shrunk, outlines))
+    )
+    return Page(_clockwise(corners), inner)
+
+
+def _shrunk(outline: Floats) -> Floats:
+    middle = (outline.min(axis=0) + outline.max(axis=0)) / 2
+    shrunk: Floats = middle + _INNER * (outline - middle)
+    return shrunk
 
 
 def _is_within(point: Floats, field: Floats) -> bool:
@@ -202,12 +211,11 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
     large = [each for each in outlines if _AREAS[0] * small.size < cv2.contourArea(each) < most]
-    hulls = [cv2.convexHull(each) for each in large]
-    for outline, hull in zip(large, hulls, strict=True):
-        found = _sheet(outline, hull, field, side, smooth)
+    for outline in large:
+        found = _sheet(outline, field, side, smooth)
         if found is None:
             continue
-        ends, step = found
+        hull, ends, step = found
         within, outside = _within_and_outside(small, [hull])
         greys = np.sort(small[within])
         if len(greys) < 50:
@@ -220,8 +228,8 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
             written.append(([hull], ends, is_sharp))
     if written:
         size = max(cv2.contourArea(sheet) for (sheet,), _, _ in written)
-        alike = [each for each in hulls if _ALIKE * size < cv2.contourArea(each) < size / _ALIKE]
-        if 1 < len(alike) <= 2 * len(written) and all(_is_rectangle(each) for each in alike):
+        alike = [each for each in map(cv2.convexHull, large) if _is_rectangle(each, size)]
+        if 1 < len(alike) <= 2 * len(written):
             ends = field.astype(np.float64), [each[:, 0].astype(np.float64) for each in alike]
             written.append((alike, ends, all(is_sharp for _, _, is_sharp in written)))
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
@@ -236,9 +244,10 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
 
 
 def _sheet(
-    outline: Any, hull: Any, field: Floats, side: NDArray[np.uint8], smooth: Grey
-) -> tuple[_Ends, float] | None:
-    """Return the ends of a region and the step at its sides. None if it is no sheet."""
+    outline: Any, field: Floats, side: NDArray[np.uint8], smooth: Grey
+) -> tuple[NDArray[np.int32], _Ends, float] | None:
+    """Return the hull of a region, its ends and the step at its sides. None if it is no sheet."""
+    hull: NDArray[np.int32] = cv2.convexHull(outline)
     area, convex_area = cv2.contourArea(outline), cv2.contourArea(hull)
     if area < _CONVEX * convex_area:
         return None
@@ -250,13 +259,14 @@ def _sheet(
         is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(smooth.shape)
         step = _step(smooth, _outline(ends)) if is_long else None
         if step is not None:
-            return ends, step
+            return hull, ends, step
     return None
 
 
-def _is_rectangle(hull: NDArray[np.int32]) -> bool:
-    shorter, longer = cv2.minAreaRect(hull)[1]
-    return cv2.contourArea(hull) > _RECTANGLE * shorter * longer
+def _is_rectangle(hull: NDArray[np.int32], size: float) -> bool:
+    """Return whether a hull is a rectangle of about this area."""
+    area, (shorter, longer) = cv2.contourArea(hull), cv2.minAreaRect(hull)[1]
+    return _ALIKE * size < area < size / _ALIKE and area > _RECTANGLE * shorter * longer
 
 
 def _within_and_outside(small: Grey, sheets: _Hulls) -> tuple[Mask, Mask]:

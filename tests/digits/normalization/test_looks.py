@@ -193,7 +193,9 @@ def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(
     classifier: Classifier, mnist: Mnist, gap: int
 ) -> None:
     chosen = [int(np.flatnonzero(mnist.labels == digit)[1]) for digit in (3, 0, 7, 2, 8, 5)]
-    tiles = [np.pad(np.kron(each, np.ones((4, 4), np.uint8)), gap, constant_values=255) for each in mnist.pixels[chosen]]
+    tiles = [
+        np.pad(np.kron(each, np.ones((4, 4), np.uint8)), gap, constant_values=255) for each in mnist.pixels[chosen]
+    ]
     figure = np.pad(np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])]), 20, constant_values=255)
 
     (record,) = predict(classifier, [normalize(figure)])

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from training.backend import KERAS_ENVIRONMENT
 from training.network.recipes import RECIPES, Own
@@ -19,7 +20,8 @@ from training.network.recipes import RECIPES, Own
 # Set before any test module imports Keras, so that the tests compute as the commands do.
 os.environ.update(KERAS_ENVIRONMENT)
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, Any]
+"""The arrays of a data set by name, as in Keras' MNIST file."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings",
         "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras.src.backend.tensorflow.core",
     )
+
+
+def pytest_pycollect_makemodule() -> None:
+    """Skip these tests without the packages that training needs."""
+    if find_spec("keras") is None:
+        pytest.skip("needs the extra `train`", allow_module_level=True)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,6 @@ Command = Callable[..., Outcome]
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_with_many_commands() -> Iterator[None]:
     """Remove settings from the environment, and train on few copies of own pictures and few drawings."""
-    pytest.importorskip("mlxtend")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.robust.styles._DRAWINGS", 20)
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=8))
@@ -61,7 +68,7 @@ def _one_process_with_many_commands() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def command() -> Command:
     """Run `python -m training` in this process, so that all tests share one import of TensorFlow."""
-    main = pytest.importorskip("training.cli").main
+    from training.cli import main
 
     def run(*arguments: object) -> Outcome:
         out, err = io.StringIO(), io.StringIO()
@@ -84,12 +91,16 @@ def arrays() -> Arrays:
     }
 
 
+def saved(file: Path, arrays: Arrays) -> Path:
+    """Write those of the arrays that are not None into a file, and return it."""
+    np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+    return file
+
+
 @pytest.fixture
 def npz(arrays: Arrays, tmp_path: Path) -> Path:
     """The same arrays in the format of Keras' MNIST file."""
-    file = tmp_path / "other.npz"
-    np.savez(file, allow_pickle=False, **arrays)
-    return file
+    return saved(tmp_path / "other.npz", arrays)
 
 
 def published_in(root: Path) -> Path:

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn")
-
 from digits.model.artifact import Dataset
 from training.assess.assessment import assess, unfairness
 from training.data.images import LabelledImages

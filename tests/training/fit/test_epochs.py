@@ -4,17 +4,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from tests.conftest import Mnist
-from tests.training.conftest import Command, published_in
-
-pytest.importorskip("keras")
-
-import keras
-
 from digits.features import to_features
+from tests.conftest import Mnist
+from tests.training.conftest import Command, published_in, saved
 from training.assess.assessment import assess
 from training.data.images import LabelledImages, load, split_training_images
 from training.errors import Interrupted, NothingToResume
@@ -32,9 +28,8 @@ def same(left: list[Any], right: list[Any]) -> bool:
 def few(mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of 250 digits for training and for testing."""
     x, y = mnist.pixels[::20], mnist.labels[::20].astype(np.uint8)
-    file = tmp_path_factory.mktemp("data") / "few.npz"
-    np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
-    return file
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    return saved(tmp_path_factory.mktemp("data") / "few.npz", arrays)
 
 
 @pytest.fixture(scope="module")

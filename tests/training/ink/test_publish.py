@@ -4,9 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("keras")
-
 import tensorflow
 
 from digits.model.artifact import read_manifest

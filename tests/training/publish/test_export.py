@@ -6,27 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-
-from tests.conftest import Mnist, run_graph
-from tests.training.conftest import Command, Outcome, published_in
-
-pytest.importorskip("keras")
-
 import keras
+import numpy as np
 import onnx
+import pytest
 from keras import layers
 from safetensors.numpy import load_file
 
 from digits.features import to_features
 from digits.model.artifact import LAYERS, PROBABILITIES_OUTPUT
 from digits.model.classifier import Classifier
+from tests.conftest import Mnist, run_graph
+from tests.training.conftest import Arrays, Command, Outcome, published_in
 from training.data.images import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
 from training.publish.export import check_parity, export, read_network, to_onnx
-
-Arrays = dict[str, Any]
 
 
 def network(*hidden: Any, inputs: tuple[int, ...] = (784,), last: Any = None) -> Any:

@@ -5,14 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-
-from tests.training.conftest import Command
-
-pytest.importorskip("keras")
-
 import onnx
 import onnxruntime
+import pytest
 from google.protobuf import text_format
 
 from app.settings import Settings
@@ -21,6 +16,7 @@ from digits.model.artifact import MODEL, NAME
 from digits.model.classifier import Classifier
 from tests.app.dialects import triton_grpc
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, fresh_python
+from tests.training.conftest import Command
 from training.publish.formats import to_triton
 
 triton_config = triton_grpc().model_config_pb2

@@ -4,13 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("keras")
-
-import onnxruntime
 
 from digits.features import Floats
 from digits.model.artifact import EXPLAIN

@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, publish_tiny
-from tests.training.conftest import Arrays, Command, Outcome, published_in
-
-pytest.importorskip("keras")
-
 from digits.errors import PublishFailed
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, publish_tiny
+from tests.training.conftest import Arrays, Command, Outcome, published_in, saved
 from training import pipeline
 from training.errors import OutputInUse
 from training.publish.lock import exclusive
@@ -51,9 +48,9 @@ def halves() -> Arrays:
 
 
 def train(command: Command, folder: Path, arrays: Arrays, *options: str) -> Outcome:
-    np.savez(folder / "own.npz", allow_pickle=False, **arrays)
+    file = saved(folder / "own.npz", arrays)
     small = ("--preprocessing", "resize", "--validation-split", 0, "--epochs", 1)
-    return command("train", "--data", folder / "own.npz", "--output", folder / "models", *small, *options)
+    return command("train", "--data", file, "--output", folder / "models", *small, *options)
 
 
 def test_a_network_that_is_not_better_than_chance_is_published_only_by_force(

@@ -5,8 +5,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-pytest.importorskip("keras")
-
 from digits.features import Grey, to_features
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_mnist_form

@@ -5,18 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
-
-pytest.importorskip("keras")
-
-import keras
 
 from digits.features import to_features
 from digits.model.artifact import read_manifest
 from digits.model.classifier import Classifier
 from tests.conftest import Mnist
-from tests.training.conftest import Command, published_in
+from tests.training.conftest import Command, published_in, saved
 from training.data import images as data
 from training.data.images import LabelledImages, Split
 from training.fit import epochs as fit
@@ -103,8 +100,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     # 90 held-back images are enough for a temperature, and too few for novelty.
     tiny = replace(TINY, copies=1, mild_copies=1, batch_size=256, teacher_epochs=1)
     monkeypatch.setitem(RECIPES, "robust", tiny)
-    file = tmp_path / "few.npz"
-    np.savez(file, **{name: getattr(few, name) for name in data.ARRAYS})
+    file = saved(tmp_path / "few.npz", {name: getattr(few, name) for name in data.ARRAYS})
     options = ("--recipe", "robust", "--allow-other-data", "--epochs", 1, "--force", "--output", tmp_path)
 
     outcome = command("train", "--data", file, *options)

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn")
-
 from digits.features import Floats, Grey, to_features
 from digits.model.artifact import Calibration, Level, PredictionSets, Temperature
 from digits.model.classifier import Classifier, Scores
-from tests.conftest import publish_trusted
+from tests.conftest import make_calibration, publish_trusted
 from training.data.images import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
@@ -101,19 +99,9 @@ def test_detection_compares_the_novelty_of_digits_and_non_digits(
     # The second one may be two digits, so its answer is never accepted.
     probabilities = np.tile(np.array([0.1, 0.9], np.float32), (count, 1))
     probabilities[1] = 0.5
-    mnist, normalized = (
-        PredictionSets(levels=(Level(coverage=0.99, threshold=threshold),)) for threshold in (0.95, 0.4)
-    )
-    calibration = Calibration(
-        validation_images=100,
-        calibration_images=100,
-        temperature=TEMPERATURE,
-        prediction_sets=mnist,
-        normalized_sets=normalized,
-        reference={},
-    )
+    # With the threshold for pictures in MNIST form, every set would have two digits.
+    calibration = Calibration(**make_calibration(threshold=0.05, normalized_threshold=0.4))
     scores = Scores(probabilities, np.array(non_digits, np.float32))
-
     others = {"shapes": (pixels, scores), "without pictures": (pixels[:0], scores.select(slice(0)))}
 
     detection = detect(np.arange(100) / 100, others, calibration)

@@ -5,9 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("sklearn")
-
 from digits.features import Grey
 from tests.conftest import Mnist
 from training.data.images import Labels

@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
-
-pytest.importorskip("keras")
-
-import keras
 
 from digits.features import to_features
 from digits.model.classifier import Classifier

@@ -89,8 +89,7 @@ def test_a_draining_service_is_unready_and_answers_until_another_signal(
     if command is None:
         with triton_grpc().InferenceServerClient(service.grpc_target) as client:
             assert (client.is_server_ready(), client.is_server_live()) == (False, True)
-    while "digits_ready 0.0" not in service.client.get("/metrics").text:
-        time.sleep(0.02)
+    service.wait_for(lambda: "digits_ready 0.0" in service.client.get("/metrics").text, "digits_ready 0.0")
     service.process.send_signal(signal.SIGTERM)
     code = service.process.wait(timeout=10)
 

@@ -1,15 +1,13 @@
 """`/metrics` counts what clients sent and received."""
 
-import time
 from collections import Counter
-from collections.abc import Callable
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import Metrics
-from tests.app.conftest import START_SECONDS, Service
+from tests.app.conftest import Service
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow
@@ -46,14 +44,6 @@ class Scrape:
         return self.of("digits_request_seconds_count", "route", "status")
 
 
-def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrape:
-    """Return the first scrape for which `holds` is true. A request counts a moment after its reply."""
-    deadline = time.monotonic() + START_SECONDS
-    while not holds(scrape := Scrape(client)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return scrape
-
-
 def test_each_metric_counts_what_the_client_sent(service: Service, digit_pictures: list[bytes]) -> None:
     client, before = service.client, Scrape(service.client)
 
@@ -72,7 +62,9 @@ def test_each_metric_counts_what_the_client_sent(service: Service, digit_picture
 
     routes = ["/predict"] * (len(answers) + 4) + ["other"]
     sent = Counter(zip(routes, (str(each.status_code) for each in [*answers, *refused.values()]), strict=True))
-    after = scraped_when(client, lambda scrape: scrape.requests() - before.requests() == sent)
+    # A request counts a moment after its reply.
+    service.wait_for(lambda: Scrape(client).requests() - before.requests() == sent, f"{sent} more requests")
+    after = Scrape(client)
 
     def counted(name: str, *labels: str) -> Counts:
         return after.of(name, *labels) - before.of(name, *labels)
@@ -81,7 +73,6 @@ def test_each_metric_counts_what_the_client_sent(service: Service, digit_picture
         return after.value(name) - before.value(name)
 
     predictions = [each for answer in answers for each in answer.json().get("predictions", [answer.json()])]
-    assert after.requests() - before.requests() == sent
     assert counted("digits_refusals_total", "reason") == {(reason,): 1 for reason in refused}
     digits = Counter((str(each["digit"]),) for each in predictions)
     assert counted("digits_predictions_total", "digit") == digits
@@ -120,16 +111,12 @@ def test_no_client_can_make_series(service: Service) -> None:
 def test_requests_in_work_are_counted(service: Service) -> None:
     gone_before = Scrape(service.client).requests()["/predict", "499"]
 
-    def in_work(number: int) -> float:
-        scrape = scraped_when(service.client, lambda scrape: scrape.value("digits_requests_in_work") == number)
-        return scrape.value("digits_requests_in_work")
-
     with service.connect() as first, service.connect() as second:
         for connection in (first, second):
             connection.sendall(HALF)
-        half_sent = in_work(2)
+        service.wait_for_requests_in_work(2)
         first.sendall(b"\0" * 996)
-        one_left = in_work(1)
+        service.wait_for_requests_in_work(1)
 
-    assert (half_sent, one_left, in_work(0)) == (2, 1, 0)
+    service.wait_for_requests_in_work(0)
     assert Scrape(service.client).requests()["/predict", "499"] == gone_before + 1

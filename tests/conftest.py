@@ -123,21 +123,19 @@ def make_graph(
         "kernel_2": rng.normal(0, 0.5, (HIDDEN, classes)),
         "bias_2": rng.normal(0, 0.1, classes),
     }
-    nodes = [
-        onnx.helper.make_node("Gemm", [input_name, "kernel_1", "bias_1"], ["dense_1"]),
-        onnx.helper.make_node("Relu", ["dense_1"], ["hidden"]),
-        onnx.helper.make_node("Gemm", ["hidden", "kernel_2", "bias_2"], ["logits"]),
-        onnx.helper.make_node("Softmax", ["logits"], [output_name]),
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "tiny",
-        [onnx.helper.make_tensor_value_info(input_name, dtype, ["N", features])],
-        [onnx.helper.make_tensor_value_info(output_name, dtype, ["N", classes])],
-        [onnx.numpy_helper.from_array(values.astype(numpy_type), name) for name, values in weights.items()],
-    )
+    kind = onnx.TensorProto.DataType.Name(dtype).lower()
     # ONNX Runtime loads this version, regardless of the version of onnx.
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["": 17]>
+        tiny ({kind}[N, {features}] {input_name}) => ({kind}[N, {classes}] {output_name}) {{
+            dense_1 = Gemm ({input_name}, kernel_1, bias_1)
+            hidden = Relu (dense_1)
+            logits = Gemm (hidden, kernel_2, bias_2)
+            {output_name} = Softmax (logits)
+        }}
+    """)
+    tensors = [onnx.numpy_helper.from_array(values.astype(numpy_type), name) for name, values in weights.items()]
+    model.graph.initializer.extend(tensors)
     content: bytes = model.SerializeToString()
     return content
 
@@ -145,30 +143,20 @@ def make_graph(
 def make_trust_graph(seed: int) -> bytes:
     """Return the same network with the optional outputs, novelty (twice the ink) and saliency (minus the features)."""
     model = onnx.load_from_string(make_graph(seed))
-    float_, bool_ = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
-    make_node, make_info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
-    then = onnx.helper.make_graph(
-        [make_node("Neg", ["features"], ["against"])], "then", [], [make_info("against", float_, ["N", FEATURES])]
-    )
-    otherwise = onnx.helper.make_graph(
-        [make_node("Identity", ["nothing"], ["empty"])], "else", [], [make_info("empty", float_, [0, FEATURES])]
-    )
-    model.graph.initializer.extend(
-        [
-            onnx.numpy_helper.from_array(np.array(False), "explain"),
-            onnx.numpy_helper.from_array(np.empty((0, FEATURES), np.float32), "nothing"),
-        ]
-    )
-    model.graph.input.append(make_info("explain", bool_, []))
-    model.graph.node.extend(
-        [
-            # Pictures whose mean is above 0.5 are not digits.
-            make_node("ReduceMean", ["features"], ["ink"], axes=[1], keepdims=0),
-            make_node("Add", ["ink", "ink"], ["novelty"]),
-            make_node("If", ["explain"], ["saliency"], then_branch=then, else_branch=otherwise),
-        ]
-    )
-    model.graph.output.extend([make_info("novelty", float_, ["N"]), make_info("saliency", float_, ["M", FEATURES])])
+    # Pictures whose mean is above 0.5 are not digits.
+    outputs = onnx.parser.parse_graph("""
+        tiny (bool explain) => (float[N] novelty, float[M, 784] saliency)
+        <bool explain = {0}, float[0, 784] nothing = {}>
+        {
+            ink = ReduceMean <axes = [1], keepdims = 0> (features)
+            novelty = Add (ink, ink)
+            saliency = If (explain) <
+                then_branch = then () => (float[N, 784] against) { against = Neg (features) },
+                else_branch = else () => (float[0, 784] empty) { empty = Identity (nothing) }
+            >
+        }
+    """)
+    model.graph.MergeFrom(outputs)
     content: bytes = model.SerializeToString()
     return content
 

@@ -11,29 +11,16 @@ from http.client import HTTPConnection, HTTPException
 
 import grpc
 
-from app.openapi.example_pictures import EXAMPLES
+from tests.app.dialects import INFER, RAW, message
 
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
-INFER = "/inference.GRPCInferenceService/ModelInfer"
+SEVEN: bytes = RAW["content"]
+GRPC_SEVEN = message("UINT8", [1, 784], SEVEN)["message"].SerializeToString()
 PATIENCE_SECONDS = 60
 """A guard against hanging."""
 
 ANSWERED = ("200", "OK")
 REFUSED = "refused"
 """The outcome when a client cannot connect, and so has sent no request."""
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """Return a field of a protobuf message, with content of at most 16 383 bytes."""
-    return bytes([number << 3 | 2, len(content) & 127 | 128, len(content) >> 7]) + content
-
-
-GRPC_SEVEN = (
-    _field(1, b"mnist-dense")  # model_name
-    + _field(5, _field(1, b"features") + _field(2, b"UINT8") + _field(3, b"\x01\x90\x06"))  # inputs: shape [1, 784]
-    + _field(7, SEVEN)  # raw_input_contents
-)
-"""A `ModelInferRequest`. It is written by hand, because a test may have loaded these messages from another client."""
 
 
 class HttpClient:

@@ -5,14 +5,13 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.drift import MIN_PICTURES
-from tests.app.conftest import Service
+from tests.app.conftest import Service, running_service
+from tests.app.dialects import RAW
 from tests.conftest import REPOSITORY, needs, publish_trusted
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
@@ -25,10 +24,6 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 
 KEY = "a-key-that-only-prometheus-has"
-RAW: dict[str, Any] = {
-    "content": (EXAMPLES / "seven.bin").read_bytes(),
-    "headers": {"content-type": "application/octet-stream", "x-api-key": KEY},
-}
 MANY = RAW | {"content": RAW["content"] * MIN_PICTURES}
 
 
@@ -79,13 +74,12 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     publish_trusted(folder / "models")
     (folder / "keys").write_text(f"prometheus:{KEY}")
     settings = {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_API_KEYS_FILE": str(folder / "keys")}
-    service = Service(folder / "service.log", settings).wait_until_ready()
-    service.client.headers["x-api-key"] = KEY
-    service.client.get("/metrics")  # This begins the window in which drift is measured.
-    service.client.post("/predict", **MANY)
-    service.client.post("/v2/models/mnist-dense/infer", content=b"not JSON")
-    yield service
-    service.stop()
+    with running_service(folder, **settings) as service:
+        service.client.headers["x-api-key"] = KEY
+        service.client.get("/metrics")  # This begins the window in which drift is measured.
+        service.client.post("/predict", **MANY)
+        service.client.post("/v2/models/mnist-dense/infer", content=b"not JSON")
+        yield service
 
 
 def test_metric_names_follow_prometheus_conventions(trusted: Service) -> None:

@@ -17,9 +17,8 @@ from tests.load import SEVEN, Load
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that believes the proxy."""
-    with running_service(
-        tmp_path_factory.mktemp("behind"), MNIST_TRUSTED_PROXIES="127.0.0.1", MNIST_GRPC_PORT="0"
-    ) as service:
+    settings = {"MNIST_TRUSTED_PROXIES": "127.0.0.1", "MNIST_GRPC_PORT": "0"}
+    with running_service(tmp_path_factory.mktemp("behind"), **settings) as service:
         yield service
 
 

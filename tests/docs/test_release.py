@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from trove_classifiers import classifiers
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, fresh_python
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 WORKFLOWS = {file.stem: file for file in (REPOSITORY / ".github/workflows").glob("*.yml")}
@@ -60,8 +59,7 @@ def test_the_classifiers_exist_and_name_the_versions_of_python_that_ci_tests() -
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_workflow_fits_the_schema_and_names_actions_by_their_hash(name: str) -> None:
-    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOWS[name])]
-    checked = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    checked = fresh_python("-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOWS[name])
 
     actions = re.findall(r"uses: (\S+@.*)", WORKFLOWS[name].read_text())
     assert checked.returncode == 0, checked.stdout

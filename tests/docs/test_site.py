@@ -1,12 +1,10 @@
 """The documents build as a site, and every link in the repository's Markdown files leads somewhere."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, fresh_python
 
 DOCS = REPOSITORY / "docs"
 SITE = REPOSITORY / "reports/site"
@@ -64,9 +62,7 @@ def test_every_path_and_module_that_a_document_names_exists() -> None:
 
 
 def test_the_site_has_no_script_of_ours_and_no_link_without_a_name_and_loads_nothing_from_other_servers() -> None:
-    command = [sys.executable, "-m", "zensical", "build", "--strict"]
-
-    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    built = fresh_python("-m", "zensical", "build", "--strict", timeout_seconds=120)
 
     assert built.returncode == 0, re.sub(r"\x1b\[[\d;]*m", "", built.stderr)[:2000]
     assert (SITE / "reference/http-api/index.html").exists()

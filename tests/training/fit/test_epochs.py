@@ -20,10 +20,6 @@ from training.network.recipes import Recipe
 EPOCHS = 3
 
 
-def same(left: list[Any], right: list[Any]) -> bool:
-    return all(np.array_equal(one, other) for one, other in zip(left, right, strict=True))
-
-
 @pytest.fixture(scope="module")
 def few(mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of 250 digits for training and for testing."""
@@ -70,7 +66,7 @@ def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
     assert resumed.code == 0, resumed.err
     assert [f"Epoch {epoch}/3" in resumed.out for epoch in (1, 2, 3)] == [False, True, True]
     weights = keras.saving.load_model(published_in(tmp_path) / "model.keras").get_weights()
-    assert same(weights, network.get_weights())
+    np.testing.assert_equal(weights, network.get_weights())
     assert [entry.name for entry in (tmp_path / "mnist-dense" / ".training").iterdir()] == ["lock"]
 
     again = command(*run(few, tmp_path, "--resume"))
@@ -92,7 +88,7 @@ def test_training_stops_without_progress_and_keeps_the_best_weights(tmp_path: Pa
     probabilities = network.predict(to_features(split.x_validation), verbose=0)
     assert len(losses) == losses.argmin() + 1 + 3 < 60
     assert assess(probabilities, split.y_validation).loss == pytest.approx(losses.min(), abs=1e-3)
-    assert same(resumed.get_weights(), network.get_weights())
+    np.testing.assert_equal(resumed.get_weights(), network.get_weights())
 
 
 def test_resuming_without_a_state_is_refused(

@@ -22,7 +22,6 @@ def check_pictures(pictures: Grey) -> None:
     """Check that the network can classify these pictures, and that they differ."""
     assert pictures.dtype == np.uint8
     assert pictures.shape[1:] == (28, 28)
-    assert (pictures.max(axis=(1, 2)) > 0).all()
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)
     assert (pictures.max(axis=(1, 2)) > pictures.min(axis=(1, 2))).all()
 
@@ -61,10 +60,7 @@ def test_every_test_picture_is_the_same_each_time(
     monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "nowhere.gz")
     monkeypatch.setattr(out_of_distribution, "_FONTS", ("DejaVuSans", "cmr10"))
 
-    pictures, again = (
-        out_of_distribution.other_pictures(mnist.pixels, 20),
-        out_of_distribution.other_pictures(mnist.pixels, 20),
-    )
+    pictures, again = (out_of_distribution.other_pictures(mnist.pixels, 20) for _ in range(2))
 
     assert list(pictures) == KINDS
     for kind, of_kind in pictures.items():

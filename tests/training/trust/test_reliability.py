@@ -3,23 +3,16 @@
 import numpy as np
 import pytest
 
-from digits.features import Floats
 from tests.training.trust.test_conformal import drawn
+from tests.training.trust.test_evaluation import probabilities
 from training.trust.reliability import reliability
-
-
-def zero_or_one(*shares: float) -> Floats:
-    """Return rows that give a 0 this probability and a 1 the rest."""
-    made = np.zeros((len(shares), 10), dtype=np.float32)
-    made[:, 0], made[:, 1] = shares, 1 - np.array(shares)
-    return made
 
 
 def test_the_figures_follow_their_definitions() -> None:
     # Two images share a bin, the first is right. The third image is right, the fourth is wrong.
-    probabilities, labels = zero_or_one(0.9, 0.9, 0.63, 0.55), np.array([0, 1, 0, 1], dtype=np.uint8)
+    given = probabilities(*({0: share, 1: 1 - share} for share in (0.9, 0.9, 0.63, 0.55)))
 
-    result = reliability(probabilities, labels)
+    result = reliability(given, np.array([0, 1, 0, 1], dtype=np.uint8))
 
     assert result.ece == pytest.approx(0.5 * 0.4 + 0.25 * 0.37 + 0.25 * 0.55, abs=1e-6)
     assert result.mce == pytest.approx(0.55, abs=1e-6)

@@ -322,6 +322,19 @@ def last_line(log: str) -> str:
     return message
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def is_refusal_in_one_line(self) -> bool:
+        return self.code == 2 and self.err.startswith("digits: ") and self.err.count("\n") == 1
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
     """One version of the tiny network in a new root."""

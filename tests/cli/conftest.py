@@ -1,7 +1,6 @@
 """Fixtures for the tests of the command `digits`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 from typer.testing import CliRunner
@@ -9,17 +8,9 @@ from typer.testing import CliRunner
 import app.start
 from app.settings import Settings
 from cli import commands
-from tests.conftest import Published
+from tests.conftest import Outcome, Published
 
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Digits = Callable[..., Result]
+Digits = Callable[..., Outcome]
 
 each_command = pytest.mark.parametrize("command", ["predict", "read"])
 
@@ -29,13 +20,13 @@ def digits(published: Published, monkeypatch: pytest.MonkeyPatch) -> Digits:
     """Run `digits` in this process, with the tiny published model."""
     monkeypatch.setenv("MNIST_MODEL_DIR", str(published.root))
 
-    def run(*arguments: object, stdin: bytes = b"") -> Result:
+    def run(*arguments: object, stdin: bytes = b"") -> Outcome:
         ran = CliRunner().invoke(
             commands.app, [str(argument) for argument in arguments], input=stdin, prog_name="digits"
         )
         if ran.exception is not None and not isinstance(ran.exception, SystemExit):
             raise ran.exception
-        return Result(ran.exit_code, ran.stdout, ran.stderr)
+        return Outcome(ran.exit_code, ran.stdout, ran.stderr)
 
     return run
 

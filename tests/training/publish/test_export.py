@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from digits.features import to_features
 from digits.model.artifact import LAYERS, PROBABILITIES_OUTPUT
 from digits.model.classifier import Classifier
-from tests.conftest import Mnist, run_graph
-from tests.training.conftest import Arrays, Command, Outcome, published_in
+from tests.conftest import Mnist, Outcome, run_graph
+from tests.training.conftest import Arrays, Command, published_in
 from training.data.images import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
 from training.publish.export import check_parity, export, read_network, to_onnx

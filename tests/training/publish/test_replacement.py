@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from digits.errors import PublishFailed
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, publish_tiny
-from tests.training.conftest import Arrays, Command, Outcome, published_in, saved
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, Outcome, publish_tiny
+from tests.training.conftest import Arrays, Command, published_in, saved
 from training import pipeline
 from training.errors import OutputInUse
 from training.publish.lock import exclusive
@@ -43,8 +43,8 @@ def halves() -> Arrays:
     pixels[labels == 0, :, :14] += 150
     pixels[labels == 1, :, 14:] += 150
     names = np.array(["left", "right"])
-    train, test = (pixels[:90], labels[:90]), (pixels[90:], labels[90:])
-    return dict(zip(("x_train", "y_train", "x_test", "y_test", "class_names"), (*train, *test, names), strict=True))
+    parts = {"x_train": pixels[:90], "y_train": labels[:90], "x_test": pixels[90:], "y_test": labels[90:]}
+    return parts | {"class_names": names}
 
 
 def train(command: Command, folder: Path, arrays: Arrays, *options: str) -> Outcome:

@@ -9,7 +9,7 @@ import pytest
 
 from digits.features import to_features
 from digits.model.classifier import Classifier
-from tests.training.conftest import Outcome
+from tests.conftest import Outcome
 from training.data.images import Split, load, split_training_images
 from training.network.layers import activations
 from training.trust.imitations import imitations

@@ -47,12 +47,8 @@ def trusted(tmp_path: Path) -> Published:
 Damage = Callable[[Path], None]
 
 
-def with_model(model: bytes) -> Damage:
-    return lambda folder: rewrite(folder, MODEL, model)
-
-
-def with_golden(content: bytes) -> Damage:
-    return lambda folder: rewrite(folder, GOLDEN, content)
+def with_file(path: str, content: bytes) -> Damage:
+    return lambda folder: rewrite(folder, path, content)
 
 
 def with_image(**changes: Any) -> Damage:
@@ -81,7 +77,7 @@ def shifted(output: str, difference: float) -> Damage:
 def with_trust_graph(change: Callable[[Any], Any]) -> Damage:
     model = onnx.load_from_string(make_trust_graph(0))
     change(model.graph)
-    return with_model(model.SerializeToString())
+    return with_file(MODEL, model.SerializeToString())
 
 
 def invert_explain(graph: Any) -> None:
@@ -91,6 +87,7 @@ def invert_explain(graph: Any) -> None:
     then.name, otherwise.name = otherwise.name, then.name
 
 
+NO_NOVELTY = with_file(GOLDEN, make_files(0)[GOLDEN])
 ALWAYS_EXPLAINED = with_trust_graph(lambda graph: graph.input.pop())
 NOT_EXPLAINED = with_trust_graph(invert_explain)
 TWO_OUTPUTS = onnx.load_from_string(make_graph(0))
@@ -130,10 +127,10 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("damage", "error", "message"),
         [
-            pytest.param(with_model(b""), DamagedArtifact, NO_GRAPH, id="an empty model"),
-            pytest.param(with_model(make_graph(0)[:1000]), DamagedArtifact, NO_GRAPH, id="a graph cut short"),
+            pytest.param(with_file(MODEL, b""), DamagedArtifact, NO_GRAPH, id="an empty model"),
+            pytest.param(with_file(MODEL, make_graph(0)[:1000]), DamagedArtifact, NO_GRAPH, id="a graph cut short"),
             *(
-                pytest.param(with_model(model), DamagedArtifact, received(tensor), id=tensor)
+                pytest.param(with_file(MODEL, model), DamagedArtifact, received(tensor), id=tensor)
                 for model, tensor in (
                     (make_graph(0, input_name="pixels"), "['pixels tensor(float) [-1, 784]']"),
                     (make_graph(0, output_name="y"), "['y tensor(float) [-1, 10]']"),
@@ -143,7 +140,7 @@ class TestLoad:
                 )
             ),
             *(
-                pytest.param(with_golden(content), DamagedArtifact, GOLDEN, id=f"{content[:12]!r} as golden.json")
+                pytest.param(with_file(GOLDEN, content), DamagedArtifact, GOLDEN, id=f"{content[:12]!r} as golden.json")
                 for content in (b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"images": "0123456789"}')
             ),
             *(
@@ -155,7 +152,7 @@ class TestLoad:
                 for output in ("probabilities", "novelty")
                 for off, shown in ((1.1e-4, "0.00011"), (-1.1e-4, "0.00011"), (np.nan, "nan"), (np.inf, "inf"))
             ),
-            pytest.param(with_golden(make_files(0)[GOLDEN]), GoldenMismatch, "novelty of shape None", id="no novelty"),
+            pytest.param(NO_NOVELTY, GoldenMismatch, "novelty of shape None", id="no novelty"),
             pytest.param(ALWAYS_EXPLAINED, DamagedArtifact, "saliency with the optional input", id="saliency always"),
             pytest.param(NOT_EXPLAINED, GoldenMismatch, r"saliency of shape \(10, 784\), rec", id="no saliency"),
         ],

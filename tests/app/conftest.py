@@ -162,6 +162,9 @@ def running_service(
     assert "Traceback" not in log, log
 
 
+UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
+"""A command that serves the application with another server than ours."""
+
 StartService = Callable[..., Service]
 
 

@@ -75,11 +75,11 @@ class Dialect:
     def __str__(self) -> str:
         return self.name
 
-    def seven(self) -> Body:
+    def seven(self, *, times: int = 1) -> Body:
         if self.pixels is not None:
-            return self.pixels(SEVEN[None])
+            return self.pixels(np.repeat(SEVEN[None], times, 0))
         assert self.files is not None
-        return self.files([PNG])
+        return self.files([PNG] * times)
 
     def ask(
         self, service: Service, body: Body, headers: Mapping[str, str] | None = None, version: int | None = None

@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import UVICORN, Service, StartService
 from tests.app.dialects import RAW
 from tests.conftest import REPOSITORY, fresh_python, last_line
 
 pytestmark = pytest.mark.slow
-
-UVICORN = ["-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
 
 
 def test_a_port_in_use_is_one_clear_line(service: Service) -> None:
@@ -52,7 +50,7 @@ def test_a_service_whose_log_nobody_reads_answers_counts_the_dropped_lines_and_s
 
 
 def test_uvicorn_can_serve_the_application_below_a_prefix_and_without_grpc(start_service: StartService) -> None:
-    command = [sys.executable, *UVICORN, "--root-path", "/digits"]
+    command = [*UVICORN, "--root-path", "/digits"]
 
     service = start_service(command, MNIST_ROOT_PATH="/digits", MNIST_GRPC_PORT="0").wait_until_ready()
 

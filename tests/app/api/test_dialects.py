@@ -7,7 +7,6 @@ import socket
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
 import httpx
@@ -118,19 +117,10 @@ def test_the_error_names_the_picture_that_is_wrong(service: Service, dialect: Di
     assert "3" in refusal.detail.partition("no ink found")[0]
 
 
-def enough_and_too_many(dialect: Dialect) -> tuple[Any, Any]:
-    pictures = [np.repeat(SEVEN[None], count, 0) for count in (LIMITED_BATCH, LIMITED_BATCH + 1)]
-    if dialect.pixels is not None:
-        return dialect.pixels(pictures[0]), dialect.pixels(pictures[1])
-    assert dialect.files is not None
-    return dialect.files([PNG] * LIMITED_BATCH), dialect.files([PNG] * (LIMITED_BATCH + 1))
-
-
 @each(DIALECTS)
 def test_a_batch_over_the_limit_is_refused(limited: Service, dialect: Dialect) -> None:
-    enough, too_many = enough_and_too_many(dialect)
-
-    answered, refused = dialect.ask(limited, enough), dialect.ask(limited, too_many)
+    answered = dialect.ask(limited, dialect.seven(times=LIMITED_BATCH))
+    refused = dialect.ask(limited, dialect.seven(times=LIMITED_BATCH + 1))
 
     assert len(dialect.probabilities(answered.body)) == LIMITED_BATCH
     detail = f"expected at most {LIMITED_BATCH} pictures, received {LIMITED_BATCH + 1}"
@@ -219,8 +209,7 @@ COMPRESSED = {
 def test_a_compressed_body_is_inflated(
     service: Service, dialect: Dialect, compress: Callable[[bytes], bytes], encoding: str, count: int
 ) -> None:
-    assert dialect.pixels is not None
-    body = dialect.pixels(np.repeat(SEVEN[None], count, 0))
+    body = dialect.seven(times=count)
     content = body.get("content") or json.dumps(body["json"]).encode()
     headers = body.get("headers", {}) | {"content-encoding": encoding}
 

@@ -162,10 +162,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def folder(root: Path, number: int) -> Path:
-    return root / artifact.NAME / str(number)
-
-
 def refreshed(root: Path, *, pinned: int | None = None) -> ModelRegistry:
     registry = ModelRegistry(Settings(model_dir=root, model_version=pinned), Metrics())
     registry.refresh()
@@ -200,7 +196,7 @@ PLACE = "mnist-dense in MNIST_MODEL_DIR"
 def test_what_is_missing_is_reported_once_and_served_when_it_appears(
     root: Path, tmp_path: Path, log: pytest.LogCaptureFixture, pinned: int | None, served: int, reason: str
 ) -> None:
-    place = root if pinned is None else folder(root, pinned)
+    place = root if pinned is None else root / artifact.NAME / str(pinned)
     place.rename(tmp_path / "aside")
     registry = refreshed(root, pinned=pinned)
     registry.refresh()
@@ -217,7 +213,7 @@ def test_what_is_missing_is_reported_once_and_served_when_it_appears(
 
 
 def test_no_other_version_replaces_a_damaged_pinned_one(root: Path) -> None:
-    (folder(root, SECOND) / MODEL).unlink()
+    (root / artifact.NAME / str(SECOND) / MODEL).unlink()
 
     registry = refreshed(root, pinned=SECOND)
 

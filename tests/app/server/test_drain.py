@@ -2,22 +2,19 @@
 
 import re
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
 
-from tests.app.conftest import Service, StartService, grpc_channel
+from tests.app.conftest import UVICORN, Service, StartService, grpc_channel
 from tests.app.dialects import RAW, triton_grpc
 from tests.load import REFUSED, GrpcClient, HttpClient, Load
 
 pytestmark = pytest.mark.slow
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
-
-UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
 
 
 def clients_of(service: Service) -> Iterator[HttpClient | GrpcClient]:

@@ -277,6 +277,18 @@ def test_printed_words_above_and_below_a_number_are_left_out(classifier: Classif
     assert number["left_out"] > 0
 
 
+@pytest.mark.parametrize("inset", [0, 2])
+def test_a_number_that_touches_the_frame_around_it_is_read(
+    classifier: Classifier, written: list[Grey], inset: int
+) -> None:
+    paper = page(written, "84")
+    rows, columns = (np.flatnonzero((paper < 128).any(axis=axis)) for axis in (1, 0))
+    corner, opposite = (columns[0] + inset, rows[0] + inset), (columns[-1] - inset, rows[-1] - inset)
+    cv2.rectangle(paper, np.array(corner), np.array(opposite), 0, 4)
+
+    assert read(classifier, paper)["text"] == "84"
+
+
 @pytest.mark.parametrize("lean", [0, 12], ids=["margin line", "pen on the paper"])
 def test_a_long_line_from_the_edge_is_left_out(classifier: Classifier, written: list[Grey], lean: int) -> None:
     paper = np.pad(page(written, "38"), ((100, 60), (60, 60)), constant_values=255)

@@ -13,7 +13,7 @@ import numpy as np
 from digits.errors import TooManyDigits
 from digits.model.choice import digit_costs
 from digits.model.classifier import Scores
-from digits.numbers.segment import Box, Line, Segmentation
+from digits.numbers.segment import Box, Candidate, Line, Segmentation
 
 MAX_DIGITS = 500
 """Maximum number of digits that are read on one picture."""
@@ -29,6 +29,9 @@ _DASH = 1.5
 
 _TOUCHING = 0.05
 """A dash that is nearer to two digits than this, in heights of a digit, joins them."""
+
+_ARM = 0.1
+"""The shorter arm of a tick is longer than this, in heights of a digit."""
 
 _POINT = 0.25
 """A mark of at most this many heights of a digit may be a point of a colon, or a speck."""
@@ -87,12 +90,8 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
         left_out += _signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
         left_out += _has_minus_or_bar(line, read)
-        for index in read.chosen:
-            each = line.candidates[index]
-            if each.is_cut and best[start + index] == 1:
-                left_out += any(
-                    piece in read.left_out and line.sizes[piece] > 0.1 for piece in (each.first - 1, each.last + 1)
-                )
+        ones = [line.candidates[index] for index in read.chosen if best[start + index] == 1]
+        left_out += sum(each.is_cut and _goes_on(line, read, each) for each in ones)
         cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)
@@ -161,6 +160,11 @@ def _has_minus_or_bar(line: Line, read: _LineReading) -> bool:
         if is_in_middle and max(gaps, default=0) <= _TOUCHING * box.height:
             return True
     return False
+
+
+def _goes_on(line: Line, read: _LineReading, one: Candidate) -> bool:
+    """Return whether a piece beside a 1 is left out, as of a tick whose longer arm is cut off and looks like a 1."""
+    return any(line.sizes[piece] > _ARM for piece in (one.first - 1, one.last + 1) if piece in read.left_out)
 
 
 def _raised_marks(line: Line, read: _LineReading) -> int:

@@ -243,19 +243,18 @@ def _find_marks(ink: Floats, factor: int) -> _Marks:
         kept &= ~is_margin | (heights < 2 * typical_height(heights[written]))
     if kept.any():
         height = typical_height(heights[kept])
-        is_cut_off = (parts.margins.min(axis=1) == 0) & (heights < 0.5 * height)
         is_rule = (widths >= 2.5 * height) & (heights <= 0.4 * height)
-        is_cut_off &= kept & (parts.sides >= 0.14 * height) & ~is_rule
-        kept &= (parts.sides >= 0.14 * height) & ~is_rule & ~is_cut_off
+        kept &= (parts.sides >= 0.14 * height) & ~is_rule
+        at_edge = kept & (parts.margins.min(axis=1) == 0) & (heights < 0.5 * height)
+        kept &= ~at_edge
     if not kept.any():
         raise NoInk("no ink found: the picture has only specks and lines")
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
     inside = np.take(kept.view(np.uint8), parts.labels)
     tops, bottoms = parts.corners[:, 1::2].T
-    is_beside = is_cut_off & (parts.margins[:, ::2].min(axis=1) == 0)
-    is_beside &= (bottoms > tops[kept].min()) & (tops < bottoms[kept].max())
-    cut_off = int(np.count_nonzero(is_beside))
+    is_beside = (parts.margins[:, ::2].min(axis=1) == 0) & (bottoms > tops[kept].min()) & (tops < bottoms[kept].max())
+    cut_off = int(np.count_nonzero(at_edge & is_beside))
     return _Marks(factor, ink, inside, parts.labels, np.flatnonzero(kept), parts.boxes[kept], cut_off)
 
 

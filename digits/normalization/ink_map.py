@@ -16,6 +16,7 @@ from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.features import Floats, Grey
 from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Tensor, read_version, versions
 from digits.model.onnx_runtime import Session, UnusableGraph
+from digits.normalization.parts import find_parts
 
 NAME = "ink"
 CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))
@@ -181,15 +182,14 @@ def _by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
 
 def _with_whole_bars(ink: Floats, marks: Floats) -> Floats:
     """Return ink with the whole of each bar, such as a 1, of which the network has erased a part as of a line."""
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats((marks > _FAINT).view(np.uint8))
-    _, _, widths, heights, areas = boxes.T
-    seen = np.bincount(labels[ink > _SEEN_INK], minlength=count)
+    parts = find_parts(marks, _FAINT)
+    (widths, heights), areas = parts.boxes[:, 2:].T, parts.areas
+    seen = np.bincount(parts.labels[ink > _SEEN_INK], minlength=len(areas))
     is_bar = (widths < _BAR * heights) & (seen > _SEEN[0] * areas) & (seen < _SEEN[1] * areas)
     if is_bar.any():
-        parts = cv2.connectedComponentsWithStats((ink > _SEEN_INK).view(np.uint8))[2]
-        highest = parts[1:, cv2.CC_STAT_HEIGHT].max()
+        highest = find_parts(ink, _SEEN_INK).boxes[1:, 3].max()
         is_bar &= (_AS_HIGH[0] * highest < heights) & (heights < _AS_HIGH[1] * highest)
-    return np.maximum(ink, marks * is_bar[labels]) if is_bar.any() else ink
+    return np.maximum(ink, marks * is_bar[parts.labels]) if is_bar.any() else ink
 
 
 def contrasts(grey: Grey) -> Floats:

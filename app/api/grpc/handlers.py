@@ -17,6 +17,7 @@ from app.api.open_inference.statistics import model_statistics
 from app.asgi.service import Service
 from app.errors import NotFound
 from app.inference.memory_budget import Reservation
+from app.inference.model_registry import ModelRegistry
 from digits.model import artifact
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -24,9 +25,41 @@ HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 def handlers(service: Service) -> dict[str, Handler]:
     """Return the handlers by path. All that take a model's name raise UnknownModel without such a version."""
-    answers = {method: _handler(method, partial(answer, service)) for method, answer in _ANSWERS.items()}
-    infer = {SERVICE.methods_by_name["ModelInfer"]: partial(_infer, service)}
-    return {f"/{method.containing_service.full_name}/{method.name}": each for method, each in (answers | infer).items()}
+    registry = service.registry
+
+    def version(request: Any) -> int | None:
+        return requested_version(registry, request.name, request.version)
+
+    def ready(_request: Any) -> dict[str, Any]:
+        return {"ready": registry.unready_reason() is None}
+
+    def model_ready(request: Any) -> dict[str, Any]:
+        version(request)
+        return ready(request)
+
+    def config(request: Any) -> dict[str, Any]:
+        return {"config": model_config(service.settings.max_batch, registry.class_count(version(request)))}
+
+    def statistics(request: Any) -> dict[str, Any]:
+        number = requested_version(registry, request.name or artifact.NAME, request.version)
+        return model_statistics(registry, service.metrics, number)
+
+    methods = SERVICE.methods_by_name
+    answers: dict[Any, Callable[[Any], dict[str, Any]]] = {
+        methods["ServerLive"]: lambda _request: {"live": True},
+        methods["ServerReady"]: ready,
+        methods["ModelReady"]: model_ready,
+        methods["ServerMetadata"]: lambda _request: server_metadata(service.version),
+        methods["ModelMetadata"]: lambda request: model_metadata(registry, version(request)),
+        methods["ModelConfig"]: config,
+        methods["ModelStatistics"]: statistics,
+        methods["RepositoryIndex"]: lambda request: {"models": repository_index(registry, only_ready=request.ready)},
+        # There is no `Watch`. The protocol says that a client without it takes the server for healthy.
+        HEALTH.methods_by_name["Check"]: partial(_health, registry),
+    }
+    found = {method: _handler(method, answer) for method, answer in answers.items()}
+    found[methods["ModelInfer"]] = partial(_infer, service)
+    return {f"/{method.containing_service.full_name}/{method.name}": handler for method, handler in found.items()}
 
 
 async def _infer(service: Service, call: Call) -> Answer:
@@ -38,51 +71,11 @@ async def _infer(service: Service, call: Call) -> Answer:
     return await counted_inference(data_plane, memory, call.read_pictures(parser, data_plane, memory), infer_answer)
 
 
-def _ready(service: Service, _request: Any) -> dict[str, Any]:
-    return {"ready": service.registry.unready_reason() is None}
-
-
-def _model_ready(service: Service, request: Any) -> dict[str, Any]:
-    requested_version(service.registry, request.name, request.version)
-    return _ready(service, request)
-
-
-def _model_metadata(service: Service, request: Any) -> dict[str, Any]:
-    return model_metadata(service.registry, requested_version(service.registry, request.name, request.version))
-
-
-def _model_config(service: Service, request: Any) -> dict[str, Any]:
-    number = requested_version(service.registry, request.name, request.version)
-    return {"config": model_config(service.settings.max_batch, service.registry.class_count(number))}
-
-
-def _statistics(service: Service, request: Any) -> dict[str, Any]:
-    number = requested_version(service.registry, request.name or artifact.NAME, request.version)
-    return model_statistics(service.registry, service.metrics, number)
-
-
-def _health(service: Service, request: Any) -> dict[str, Any]:
+def _health(registry: ModelRegistry, request: Any) -> dict[str, Any]:
     """Answer as `/readyz` does, for the whole server ("") or for the inference service. Raises NotFound for others."""
     if request.service not in ("", SERVICE.full_name):
         raise NotFound(f"expected the service {SERVICE.full_name!r} or '', received {request.service[:40]!r}")
-    return {"status": "SERVING" if service.registry.unready_reason() is None else "NOT_SERVING"}
-
-
-_ANSWERS: dict[Any, Callable[[Service, Any], dict[str, Any]]] = {
-    SERVICE.methods_by_name["ServerLive"]: lambda _service, _request: {"live": True},
-    SERVICE.methods_by_name["ServerReady"]: _ready,
-    SERVICE.methods_by_name["ModelReady"]: _model_ready,
-    SERVICE.methods_by_name["ServerMetadata"]: lambda service, _request: server_metadata(service.version),
-    SERVICE.methods_by_name["ModelMetadata"]: _model_metadata,
-    SERVICE.methods_by_name["ModelConfig"]: _model_config,
-    SERVICE.methods_by_name["ModelStatistics"]: _statistics,
-    SERVICE.methods_by_name["RepositoryIndex"]: lambda service, request: {
-        "models": repository_index(service.registry, only_ready=request.ready)
-    },
-    # There is no `Watch`. The protocol says that a client without it takes the server for healthy.
-    HEALTH.methods_by_name["Check"]: _health,
-}
-"""By method: what returns the fields of the reply."""
+    return {"status": "SERVING" if registry.unready_reason() is None else "NOT_SERVING"}
 
 
 def _handler(method: Any, answer: Callable[[Any], dict[str, Any]]) -> Handler:

@@ -102,8 +102,7 @@ async def model_layers(request: ServiceRequest) -> Response:
     """Return the weights of the dense layers and of the novelty head, as float16 in the format of safetensors."""
     reply = await _file(request, LAYERS, "application/octet-stream")
     if reply is None:
-        manifest = request.service.registry.classifier.manifest
-        raise NotOffered(f"{manifest.name} version {manifest.version} was released without {LAYERS}")
+        raise NotOffered(f"{request.service.registry.classifier.described} was released without {LAYERS}")
     reply.headers["Cache-Control"] = "private, no-cache"
     return reply
 
@@ -134,8 +133,7 @@ def _card(classifier: Classifier) -> tuple[str, dict[str, str]]:
     """Return the card as a page, with its headers. This runs in a thread: a hostile card can take seconds to parse."""
     from app.pages.model_card import HEADERS, MAX_BYTES, page, summary  # noqa: PLC0415 - the import would make the start 50 ms slower
 
-    manifest = classifier.manifest
-    version = f"{manifest.name} version {manifest.version}"
+    manifest, version = classifier.manifest, classifier.described
     if classifier.folder is None or _CARD not in manifest.files:
         raise NotFound(f"{version} has no model card")
     markdown = _read(classifier.folder, _CARD, manifest.files[_CARD])

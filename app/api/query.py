@@ -110,7 +110,7 @@ def _set_coverage(inference: Inference, query: TrustQuery) -> None:
     stored = inference.classifier.thresholds
     thresholds = stored.get((coverage, query.per_class))
     if thresholds is not None:
-        records, probabilities = inference.predictions, inference.probabilities
+        records, probabilities = inference.predictions, inference.scores.probabilities
         set_coverage(records, probabilities, thresholds, coverage, inference.normalized, others=inference.others)
         return
     per_class = query.coverage is None or (query.per_class and (coverage, False) in stored)

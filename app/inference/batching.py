@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import reduce
 from itertools import chain
 from typing import Any
 
@@ -38,16 +37,10 @@ class BatchResult:
     classifier: Classifier
     """The version that computed them."""
     scores: Scores
-    """Of N pictures."""
     predictions: list[Prediction]
     """A record for each picture, made as if the picture came in MNIST form. Empty if only the scores were asked for."""
     pass_rows: int
     """The number of pictures in the pass, from all requests together."""
-
-    @property
-    def probabilities(self) -> Floats:
-        """(N, classes)"""
-        return self.scores.probabilities
 
     def rows(self, part: slice) -> "BatchResult":
         return BatchResult(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
@@ -111,7 +104,7 @@ class Batcher:
             if len({part.classifier for part in parts}) == 1:
                 return BatchResult(
                     classifier=parts[0].classifier,
-                    scores=reduce(Scores.followed_by, (part.scores for part in parts)),
+                    scores=Scores.joined([part.scores for part in parts]),
                     predictions=list(chain.from_iterable(part.predictions for part in parts)),
                     pass_rows=max(part.pass_rows for part in parts),
                 )

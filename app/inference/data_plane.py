@@ -6,7 +6,7 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from itertools import repeat
 from typing import Any, Self, TypeVar
 
@@ -24,7 +24,7 @@ from app.telemetry.metrics import Metrics
 from digits.errors import TooManyDigits
 from digits.features import SIDE, Grey, to_features
 from digits.model.classifier import Classifier, Scores
-from digits.model.predictions import Judged, complete, to_json
+from digits.model.predictions import Judged, choices_of, complete, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, PreparedNumber, ReadNumber, look_again, prepare
@@ -157,7 +157,7 @@ class DataPlane:
         numbers = [each.number(judged.classifier) for each in read]
         inference = Inference(
             judged.classifier,
-            reduce(Scores.followed_by, (each.chosen for each in read)),
+            Scores.joined([each.chosen for each in read]),
             [digit for number in numbers for digit in number["digits"]],
             judged.pass_rows,
             np.concatenate([each.pixels for each in read]),
@@ -234,7 +234,7 @@ class DataPlane:
             normalized = await self._prepare(batch, pictures, others, preparation, decoding.JOB_PICTURES)
             for index, each in zip(others, normalized, strict=True):
                 prepared[index] = each
-        rows = _pixels(prepared)
+        rows = choices_of(prepared)
         first = await batcher.classify(rows, only_scores=True)
         judged = Judged.at_first_look(first.classifier, prepared, first.scores)
         again: dict[int, Normalized] = {}
@@ -242,9 +242,9 @@ class DataPlane:
             other = await self.decode_threads.run(pictures[index].cost, pictures[index].look_again, seen)
             again |= {} if other is None else {index: other}
         if again:
-            more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
+            more = await batcher.classify(choices_of(again.values()), only_scores=True)
             if more.classifier is first.classifier:  # else another version is served meanwhile
-                judged, rows = judged.after_second_look(again, more.scores), _pixels([*prepared, *again.values()])
+                judged, rows = judged.after_second_look(again, more.scores), choices_of([*prepared, *again.values()])
         chosen = [each.normalized for each in judged.seen]
         inference = Inference(
             first.classifier,
@@ -280,14 +280,6 @@ class DataPlane:
                 size, decoding.prepare_pictures, batch, pictures, part, preparation
             )
         return prepared
-
-
-def _pixels(pictures: Sequence[Normalized]) -> NDArray[Any]:
-    """Return all choices of the pictures, (rows, 28, 28), uint8, or float32 in [0, 1] if some came as floats."""
-    ways = [way.pixels for picture in pictures for way in picture.choices]
-    if all(way.dtype == np.uint8 for way in ways):
-        return np.array(ways)
-    return np.concatenate([to_features(way[None]) for way in ways]).reshape(-1, SIDE, SIDE)
 
 
 def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:

@@ -83,12 +83,12 @@ class Scores(NamedTuple):
     def select(self, rows: Sequence[int] | NDArray[np.int64] | slice) -> "Scores":
         return Scores(self.probabilities[rows], None if self.novelty is None else self.novelty[rows])
 
-    def followed_by(self, other: "Scores") -> "Scores":
-        """Return these rows and those of another pass of the same version."""
-        novelty = None
-        if self.novelty is not None and other.novelty is not None:
-            novelty = np.concatenate([self.novelty, other.novelty])
-        return Scores(np.concatenate([self.probabilities, other.probabilities]), novelty)
+    @staticmethod
+    def joined(parts: Sequence["Scores"]) -> "Scores":
+        """Return the rows of several passes of the same version."""
+        novelty = [part.novelty for part in parts if part.novelty is not None]
+        probabilities = np.concatenate([part.probabilities for part in parts])
+        return Scores(probabilities, np.concatenate(novelty) if novelty else None)
 
 
 class ModelName(TypedDict):
@@ -109,6 +109,7 @@ class Classifier:
         self.manifest = manifest
         self.model_name: ModelName = {"name": manifest.name, "version": manifest.version}
         self.model_id = ModelId(manifest.version, manifest.graph)
+        self.described = f"{manifest.name} version {manifest.version}"
         self.golden = golden
         self._session = session
         _check_signature(session, manifest)
@@ -121,10 +122,6 @@ class Classifier:
         self.thresholds = stored_thresholds(manifest.calibration, len(manifest.classes))
         """Thresholds of prediction sets (classes,), by (coverage, whether per class). Empty without calibration."""
         self.self_test(with_saliency=self.explains)
-
-    @property
-    def described(self) -> str:
-        return f"{self.manifest.name} version {self.manifest.version}"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -230,11 +227,9 @@ def load_newest(root: Path, *, is_named: bool = True, version: int | None = None
         refusals.append(f"known versions: {', '.join(folder.name for folder in found.all[:MAX_REASONS])}")
     for folder in folders:
         try:
-            classifier = Classifier.load(folder)
+            return Classifier.load(folder), refusals
         except ArtifactError as exc:
             refusals.append(str(exc))
-        else:
-            return classifier, refusals
     raise no_usable_model(root, refusals, version)
 
 

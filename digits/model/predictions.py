@@ -143,18 +143,21 @@ def predict(
     `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
     is for doubtful answers.
     """
-    judged = Judged.at_first_look(classifier, pictures, classifier.scores(choices_of(pictures)))
+    judged = Judged.at_first_look(classifier, pictures, classifier.scores(to_features(choices_of(pictures))))
     again = {
         index: other for index, seen in judged.doubtful().items() if (other := look_again(index, seen)) is not None
     }
     if again:
-        judged = judged.after_second_look(again, classifier.scores(choices_of(list(again.values()))))
+        judged = judged.after_second_look(again, classifier.scores(to_features(choices_of(again.values()))))
     return judged.records
 
 
-def choices_of(pictures: Sequence[Normalized]) -> Floats:
-    """Return the features of all choices of the pictures, (rows, 784)."""
-    return np.concatenate([to_features(way.pixels[None]) for picture in pictures for way in picture.choices])
+def choices_of(pictures: Iterable[Normalized]) -> NDArray[Any]:
+    """Return all choices of the pictures, (rows, 28, 28), uint8, or float32 in [0, 1] if some came as floats."""
+    ways = [way.pixels for picture in pictures for way in picture.choices]
+    if len({way.dtype for way in ways}) > 1:
+        ways = [to_features(way[None]).reshape(way.shape) for way in ways]
+    return np.array(ways)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,7 @@ class Judged:
         seen = [*self.seen]
         for index, each in zip(again, second, strict=True):
             seen[index] = better(seen[index], each)
-        return self.of(self.classifier, self.all_scores.followed_by(scores), seen)
+        return self.of(self.classifier, Scores.joined([self.all_scores, scores]), seen)
 
 
 def to_json(content: Any) -> bytes:

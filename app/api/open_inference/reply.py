@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from app.api.open_inference.request import PROBABILITIES, InferRequest, RequestedOutput
 from app.asgi.route import JSON, Reply
 from app.inference.batching import BatchResult
+from digits.model.predictions import to_json
 
 HEADER_LENGTH = b"inference-header-content-length"
 
@@ -27,9 +27,8 @@ def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
             binary.append(content)
         tensors.append(tensor)
     manifest = batch.classifier.manifest
-    header = orjson.dumps(
-        {"model_name": manifest.name, "model_version": str(manifest.version), "id": request.id, "outputs": tensors},
-        option=orjson.OPT_SERIALIZE_NUMPY,
+    header = to_json(
+        {"model_name": manifest.name, "model_version": str(manifest.version), "id": request.id, "outputs": tensors}
     )
     headers = ((b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(header))) if binary else JSON
     return Reply(b"".join((header, *binary)), batch.classifier.model_id, batch.pass_rows, headers=headers)
@@ -37,14 +36,14 @@ def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
 
 def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]:
     """Return an output with its name, datatype and shape, and with its values as `data`, row by row."""
-    rows = len(batch.predictions)
+    probabilities = batch.scores.probabilities
+    rows, classes = probabilities.shape
     if output.classes:
-        classes = min(output.classes, batch.probabilities.shape[1])
-        texts = _most_probable(batch.probabilities, classes, batch.classifier.manifest.classes)
+        classes = min(output.classes, classes)
+        texts = _most_probable(probabilities, classes, batch.classifier.manifest.classes)
         return {"name": output.name, "datatype": "BYTES", "shape": [rows, classes], "data": texts}
     if output.name == PROBABILITIES:
-        flat = batch.probabilities.reshape(-1)
-        return {"name": output.name, "datatype": "FP32", "shape": list(batch.probabilities.shape), "data": flat}
+        return {"name": output.name, "datatype": "FP32", "shape": [rows, classes], "data": probabilities.reshape(-1)}
     digits = [prediction["digit"] for prediction in batch.predictions]
     return {"name": output.name, "datatype": "INT64", "shape": [rows], "data": digits}
 

@@ -95,7 +95,7 @@ def no_such_path(scope: Scope) -> NotFound:
 
 def predict_reply(key: str, result: BatchResult) -> Reply:
     """Return an object that maps `key` to the probabilities of each picture, as "results" each with its label."""
-    values: Any = result.probabilities
+    values: Any = result.scores.probabilities
     if key == "results":
         values = [list(zip(result.classifier.manifest.classes, row, strict=True)) for row in values]
     return Reply.of({key: values}, result.classifier.model_id, result.pass_rows)

@@ -55,7 +55,7 @@ def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifie
     answers = run(together)
 
     assert classifier.passes == [40]
-    assert [answer.probabilities.shape for answer in answers] == [(1, 10)] * 40
+    assert [answer.scores.probabilities.shape for answer in answers] == [(1, 10)] * 40
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -82,7 +82,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
 
     for some, answer in zip(sent, answers, strict=True):
         alone = np.concatenate([classifier.probabilities(to_features(one[None])) for one in some])
-        np.testing.assert_allclose(answer.probabilities, alone, atol=1e-6)
+        np.testing.assert_allclose(answer.scores.probabilities, alone, atol=1e-6)
         assert [record["digit"] for record in answer.predictions] == alone.argmax(axis=1).tolist()
 
 

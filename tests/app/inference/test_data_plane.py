@@ -81,7 +81,7 @@ def test_one_picture_that_is_not_in_form_is_normalized_alone(
 
     expected = infer(PictureBatch(pixels=digits[:count]))
     assert normalized == [2]
-    np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
+    np.testing.assert_allclose(result.scores.probabilities, expected.scores.probabilities, atol=1e-6)
     np.testing.assert_allclose(to_features(result.pixels), to_features(digits[:count]), atol=1e-6)
     assert steps(result) == [()] * 2 + [("inverted",)] + [()] * (count - 3)
 

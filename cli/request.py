@@ -8,7 +8,7 @@ import typer
 
 from cli.models import ModelDir, ModelVersion
 from digits.normalization.mnist_form import Mode
-from digits.pictures.decode import accepted_formats
+from digits.pictures.decode import ACCEPTED_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Request:
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help=f"{accepted_formats()} pictures, NPZ and Parquet files with a picture in each row, folders of these, "
+            help=f"{ACCEPTED_FORMATS} pictures, NPZ and Parquet files with a picture in each row, folders of these, "
             "or - for a picture on standard input. Folders are searched recursively.",
         ),
     ]

@@ -4,6 +4,7 @@ Picture(data).prepare("auto")     one digit: 28x28 pixels, with the steps that b
 read_number(classifier, picture)  several digits, in `digits.numbers.read`
 """
 
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -59,6 +60,7 @@ class Picture:
         self._image = open_image(data, max_pixels) if self._pixels is None else None
         self.size = (SIDE, SIDE) if self._image is None else self._image.size
         """Width and height in pixels, as stored."""
+        self.pixel_count = math.prod(self.size)
         self.is_large_jpeg = isinstance(self._image, JpegImageFile) and max(self.size) >= 2 * SMALL_COPY_SIDE
         """Whether the picture is worth decoding at a fraction of its size first, and again if that is not enough."""
         needed = 0 if self._image is None else self._image.info[DECODE_BYTES]
@@ -71,12 +73,8 @@ class Picture:
         picture = cls.__new__(cls)
         picture._pixels, picture._image, picture.is_large_jpeg = pixels, None, False
         picture.size = (SIDE, SIDE)
-        picture.cost = SIDE * SIDE
+        picture.cost = picture.pixel_count = SIDE * SIDE
         return picture
-
-    @property
-    def pixel_count(self) -> int:
-        return self.size[0] * self.size[1]
 
     @property
     def upright_size(self) -> tuple[int, int]:

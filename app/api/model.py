@@ -46,7 +46,7 @@ def _documented(summary: str, content: dict[str, Any], missing: int, reason: str
 async def model(request: ServiceRequest) -> Response:
     """Return name, version, graph, signature, recipe, data set, library versions and metrics, as published."""
     manifest = request.service.registry.classifier.manifest
-    return Response(orjson.dumps(manifest.public()), media_type="application/json")
+    return Response(orjson.dumps(manifest.model_dump(mode="json", exclude={"files"})), media_type="application/json")
 
 
 @router.get(

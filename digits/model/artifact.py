@@ -254,10 +254,6 @@ class Manifest(_Record):
         """The first 12 characters of the sha256 of model.onnx. They name the graph, whatever the version's number."""
         return self.files.get(MODEL, "")[:12]
 
-    def public(self) -> dict[str, Any]:
-        """Return the manifest as `GET /model` shows it: JSON types, without the list of files."""
-        return self.model_dump(mode="json", exclude={"files"})
-
 
 def versions(root: Path, name: str = NAME) -> list[int]:
     """Return the version numbers below `root`, highest first. Raises DamagedArtifact if it cannot be listed."""
@@ -366,11 +362,10 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
     parent = root / name
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
-    # Validate before writing, so that no file is written outside of the version's folder.
-    Manifest.model_validate({**record, "version": 1})
     version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
     try:
         while True:
+            # Validated before writing, so that no file is written outside of the version's folder.
             published = Manifest.model_validate({**record, "version": version})
             content = published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n"
             if _rename_once(parent / str(version), {**files, MANIFEST: content}):

@@ -12,19 +12,7 @@ from numpy.typing import NDArray
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, OtherClasses
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.model import artifact
-from digits.model.artifact import (
-    EXPLAIN,
-    FEATURES_INPUT,
-    GOLDEN,
-    MODEL,
-    NOVELTY_OUTPUT,
-    PROBABILITIES_OUTPUT,
-    SALIENCY_OUTPUT,
-    Manifest,
-    ModelId,
-    Tensor,
-    probabilities_output,
-)
+from digits.model.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT, Manifest, ModelId, Tensor
 from digits.model.classes import DIGITS
 from digits.model.discovery import MAX_REASONS, candidates, no_usable_model
 from digits.model.onnx_runtime import Session, UnusableGraph
@@ -114,7 +102,7 @@ class Classifier:
         self._session = session
         _check_signature(session, manifest)
         names = [output.name for output in manifest.outputs]
-        self._outputs = [name for name in (PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
+        self._outputs = [name for name in (artifact.PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
         self.explains = SALIENCY_OUTPUT.name in names
         """Whether `saliency` is available."""
         self.class_names = None if manifest.classes == DIGITS else manifest.classes
@@ -134,10 +122,10 @@ class Classifier:
         """
         manifest, files = artifact.read_version(folder)
         try:
-            golden = Golden.from_json(files[GOLDEN], len(manifest.classes))
+            golden = Golden.from_json(files[artifact.GOLDEN], len(manifest.classes))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
-            raise DamagedArtifact(f"{folder / GOLDEN}: {exc}") from exc
-        classifier = cls.of_graph(manifest, files[MODEL], golden)
+            raise DamagedArtifact(f"{folder / artifact.GOLDEN}: {exc}") from exc
+        classifier = cls.of_graph(manifest, files[artifact.MODEL], golden)
         classifier.folder = folder
         return classifier
 
@@ -147,7 +135,7 @@ class Classifier:
         try:
             session = Session(model)
         except UnusableGraph as exc:
-            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: {exc}") from exc
+            raise DamagedArtifact(f"{artifact.MODEL} of version {manifest.version}: {exc}") from exc
         return cls(manifest, session, golden)
 
     def probabilities(self, features: Floats) -> Floats:
@@ -236,13 +224,13 @@ def load_newest(root: Path, *, is_named: bool = True, version: int | None = None
 def _check_signature(session: Session, manifest: Manifest) -> None:
     for kind, declared, received, required in (
         ("input", manifest.inputs, session.inputs, FEATURES_INPUT),
-        ("output", manifest.outputs, session.outputs, probabilities_output(len(manifest.classes))),
+        ("output", manifest.outputs, session.outputs, artifact.probabilities_output(len(manifest.classes))),
     ):
         expected = sorted(_description(tensor) for tensor in declared)
         actual = sorted(received)
         if expected != actual:
             raise DamagedArtifact(
-                f"{MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
+                f"{artifact.MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
             )
         for known in (required, NOVELTY_OUTPUT, SALIENCY_OUTPUT):
             named = [tensor for tensor in declared if tensor.name == known.name]
@@ -253,7 +241,7 @@ def _check_signature(session: Session, manifest: Manifest) -> None:
                 )
     if SALIENCY_OUTPUT in manifest.outputs and f"{EXPLAIN} tensor(bool) []" not in session.optional_inputs:
         raise DamagedArtifact(
-            f"{MODEL} of version {manifest.version}: expected {SALIENCY_OUTPUT.name} with the optional input "
+            f"{artifact.MODEL} of version {manifest.version}: expected {SALIENCY_OUTPUT.name} with the optional input "
             f"{EXPLAIN}, a boolean, but it is missing"
         )
 

@@ -29,6 +29,8 @@ If Pillow has not loaded the plugins of all of these, it loads all of its forty 
 0.1 s and 5 MB. So this module imports the two that Pillow does not load itself.
 """
 
+ACCEPTED_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
 PICTURE_SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
@@ -131,9 +133,9 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     except _BROKEN_FILE_ERRORS as exc:
         for offset, magic, name in _OTHER_FORMATS:
             if data[offset:].startswith(magic):
-                raise UnsupportedImage(f"expected a {accepted_formats()} picture, received {name}") from exc
+                raise UnsupportedImage(f"expected a {ACCEPTED_FORMATS} picture, received {name}") from exc
         raise InvalidImage(
-            f"expected a {accepted_formats()} picture, received {len(data)} bytes that are not one"
+            f"expected a {ACCEPTED_FORMATS} picture, received {len(data)} bytes that are not one"
         ) from exc
 
 
@@ -218,7 +220,3 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
     if picture.mode in ("L", "RGB"):
         return picture  # convert() would copy it
     return picture.convert("L" if picture.mode == "1" else "RGB")
-
-
-def accepted_formats() -> str:
-    return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]

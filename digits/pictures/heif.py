@@ -68,15 +68,11 @@ def _associations(content: bytes) -> Iterator[tuple[int, list[int]]]:
     version, has_wide_indices = content[0], content[3] & 1
     (count,) = struct.unpack_from(">I", content, 4)
     position = 8
-    item_format, index_format = (">I" if version else ">H"), (">H" if has_wide_indices else ">B")
     for _ in range(count):
-        (item,) = struct.unpack_from(item_format, content, position)
-        position += struct.calcsize(item_format)
-        number = content[position]
-        width = struct.calcsize(index_format)
-        first = position + 1
-        position = first + number * width
-        indices = [struct.unpack_from(index_format, content, at)[0] for at in range(first, position, width)]
+        item, number = struct.unpack_from(">IB" if version else ">HB", content, position)
+        position += 5 if version else 3
+        indices = struct.unpack_from(f">{number}{'H' if has_wide_indices else 'B'}", content, position)
+        position += number * (2 if has_wide_indices else 1)
         yield item, [index & (0x7FFF if has_wide_indices else 0x7F) for index in indices]
 
 

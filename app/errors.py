@@ -120,9 +120,8 @@ STATUS: dict[type[DigitsError], int] = {
 """The status of every error of `digits` and `app`. A test checks that it is complete."""
 
 
-def name(error: DigitsError | type[DigitsError]) -> str:
+def name(kind: type[DigitsError]) -> str:
     """Return the name that programs know an error by, such as `no-ink`."""
-    kind = error if isinstance(error, type) else type(error)
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
@@ -178,19 +177,17 @@ def response(path: str, exc: Exception) -> Response:
     if not has_protocol_form(path):
         if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
             return problem(status, detail, headers=headers)  # the status says everything
-        return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
+        return problem(status, detail, error=name(type(exc)), pointer=exc.pointer, headers=headers)
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
         status = 400
     return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
 
 
 def of_exception(exc: Exception, method: str) -> Exception:
-    """Return our own error for an exception of FastAPI, of static files and of routes, and any other one unchanged."""
+    """Return our own error for an exception of a usual FastAPI route, and any other one unchanged."""
     if isinstance(exc, RequestValidationError):
         first = exc.errors()[0]
         return InvalidBody(f"{'.'.join(map(str, first['loc']))[:40]}: {first['msg']}")
-    if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.NOT_FOUND:
-        return NotFound("there is nothing at this path")
     if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         return WrongMethod(method, (exc.headers or {}).get("Allow", "GET, HEAD"))
     return exc

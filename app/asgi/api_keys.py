@@ -65,9 +65,8 @@ class ApiKeys:
         try:
             names = _read_keys(self.file)
         except ValueError as exc:
-            problem = str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
-            self.problem, before = problem, self.problem
-            if problem != before:
+            before, self.problem = self.problem, str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
+            if self.problem != before:
                 _log.error("the API keys stay as they are: %s", exc)
             return
         self.problem = None

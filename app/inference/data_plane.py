@@ -116,8 +116,7 @@ class DataPlane:
         pixels = decoding.decode_tiny(batch, self._max_image_pixels) if batch.pixels is None else batch.pixels
         if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
             # Pixels are 28x28, so that there is nothing to resize.
-            must_be_in_form = preparation == "auto"
-            result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
+            result = await (batcher.classify_if_in_form(pixels) if preparation == "auto" else batcher.classify(pixels))
             if result is not None:
                 return Inference.of_unchanged(result, pixels)
         return await self._prepare_and_classify(batch, pixels, preparation, batcher)

@@ -80,7 +80,6 @@ class RequestsInWork:
         return RequestInWork(self, request)
 
     def look(self) -> None:
-        """Look at all of them."""
         now = asyncio.get_running_loop().time()
         for request in list(self.requests):
             request.look(now)

@@ -62,7 +62,7 @@ class Accounting:
     def record_error(self, request: CompletedRequest, exc: Exception) -> None:
         """Note the error that a request is answered with. The traceback of a bug is logged."""
         if isinstance(exc, DigitsError):
-            request.refusal = errors.name(exc)
+            request.refusal = errors.name(type(exc))
         else:
             _log.error("%s %s failed", request.method, request.path, exc_info=exc)
 

@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Application:
     log_format = logs.format_in_use(settings.log_format)
     logs.configure(log_format)
     spans = tracing.provider_for(str(settings.traces_endpoint)) if settings.traces_endpoint else None
-    accounting = Accounting(Metrics(), log_format, log_clients=settings.log_clients, proxies=settings.trusted_proxies)
+    accounting = Accounting(Metrics(), log_format, settings)
     data_plane = DataPlane(settings, accounting.metrics)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
     requests = RequestsInWork(data_plane, settings)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
@@ -141,9 +140,7 @@ class Settings(BaseSettings):
     """OpenTelemetry collector that receives a span for each request, by OTLP over HTTP. Needs the extra `tracing`."""
 
 
-def read_settings(
-    values: Mapping[str, Any] = MappingProxyType({}), sources: Mapping[str, str] = MappingProxyType({})
-) -> Settings:
+def read_settings(values: Mapping[str, Any] | None = None, sources: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of this process. `values`, by field, take precedence over the environment.
 
     `sources` name values in an error, by field, in place of their variables. Raises SystemExit if a value is invalid.
@@ -154,12 +151,12 @@ def read_settings(
             "file in MNIST_API_KEYS_FILE"
         )
     try:
-        return Settings(**values)
+        return Settings(**(values or {}))
     except ValidationError as exc:
         bad = exc.errors(include_url=False)[0]
         name = str(bad["loc"][0])
         received = f", received {bad['input']!r}" if Settings.model_fields[name].repr else ""
-        source = sources.get(name, f"MNIST_{name.upper()}")
+        source = (sources or {}).get(name, f"MNIST_{name.upper()}")
         raise SystemExit(f"digits: {source}: {bad['msg'].removeprefix('Value error, ')}{received}") from None
 
 

@@ -6,11 +6,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from ipaddress import ip_network
 
 from app import errors
-from app.settings import LogFormat
+from app.settings import LogFormat, Settings
 from app.telemetry.access_log import UNLOGGED, CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.stderr import STDERR
@@ -29,15 +29,13 @@ _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
-    def __init__(
-        self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True, proxies: Iterable[str] = ()
-    ) -> None:
-        """Count and log requests. `proxies` are the networks of those that are trusted to name their clients."""
+    def __init__(self, metrics: Metrics, log_format: LogFormat, settings: Settings) -> None:
+        """Count and log requests. The log has their clients, as trusted proxies name them, if `settings` say so."""
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
-        self._log_format, self._log_clients = log_format, log_clients
-        self._proxies = [ip_network(network) for network in proxies]
+        self._log_format, self._log_clients = log_format, settings.log_clients
+        self._proxies = [ip_network(network) for network in settings.trusted_proxies]
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         # A new request id is the prefix of this process and a running number.

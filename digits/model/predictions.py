@@ -116,21 +116,11 @@ def set_coverage(
         _set_accept(record)
 
 
-def complete(
-    records: Sequence[Prediction], classifier: Classifier, steps: Iterable[Sequence[str]], left_out: Iterable[int] = ()
-) -> None:
-    """Add the steps, the model and the marks that were left out to N records of single digits.
-
-    `steps` normalized each picture. They may be an infinite iterable. `left_out` is the number of marks beside each
-    picture's digit that look like further digits.
-    """
+def complete(records: Sequence[Prediction], classifier: Classifier, steps: Iterable[Sequence[str]]) -> None:
+    """Add the model and the steps that normalized each picture to N records. The iterable of steps may be infinite."""
     for record, own_steps in zip(records, steps, strict=False):
         record["preprocessing"] = own_steps
         record["model"] = classifier.model_name
-    for record, marks in zip(records, left_out, strict=False):
-        if marks:
-            record["left_out"] = marks
-            _set_accept(record)
 
 
 def predict(
@@ -180,8 +170,11 @@ class Judged:
         steps = [each.normalized.steps for each in seen]
         records = predictions(classifier, scores, are_normalized(steps), [each.other for each in seen])
         has_digits = classifier.class_names is None  # only a digit is doubtful because it is solid or has eyes
-        marks = [each.normalized.left_out + has_digits * each.normalized.doubts for each in seen]
-        complete(records, classifier, steps, marks)
+        complete(records, classifier, steps)
+        for record, each in zip(records, seen, strict=True):
+            if marks := each.normalized.left_out + has_digits * each.normalized.doubts:
+                record["left_out"] = marks
+                _set_accept(record)
         return cls(classifier, all_scores, seen, scores, records)
 
     @classmethod

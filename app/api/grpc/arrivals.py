@@ -54,7 +54,6 @@ class NewestFirst:
 
 
 Arrivals = InTurn | NewestFirst
-"""Messages of one kind."""
 
 
 @asynccontextmanager

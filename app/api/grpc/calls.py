@@ -92,13 +92,11 @@ Handler = Callable[[Call], Awaitable[Answer]]
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     """Answers every call of some services, also calls of methods that these services lack."""
 
-    def __init__(
-        self, service: Service, services: tuple[str, ...], handlers: Mapping[str, Handler], probes: Arrivals
-    ) -> None:
-        """Answer the calls of the services with these full names. The paths are `/package.Service/Method`."""
+    def __init__(self, service: Service, handlers: Mapping[str, Handler], probes: Arrivals) -> None:
+        """Answer the calls of all services in the paths of the handlers, `/package.Service/Method`."""
         self._service = service
         self._handlers = handlers
-        self._prefixes = tuple(f"/{name}/" for name in services)
+        self._prefixes = tuple({f"{path.rpartition('/')[0]}/" for path in handlers})
         self._inference = InTurn()
         self._probes = probes
 

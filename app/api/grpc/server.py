@@ -19,7 +19,7 @@ class GrpcServer:
         self._address = address
         self._grace_seconds = grace_seconds
         probes = NewestFirst()
-        self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, SERVICES, handlers(service), probes)]
+        self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, handlers(service), probes)]
         if service.settings.docs:
             self._handlers.append(Reflection(SERVICES, probes))
 

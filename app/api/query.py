@@ -100,8 +100,7 @@ async def extend(
         if not inference.classifier.explains:
             version = inference.classifier.manifest.version
             raise InvalidQuery(f"query parameter 'include': version {version} has no saliency")
-        texts = await data_plane.saliency(inference, memory)
-        for prediction, text in zip(inference.predictions, texts, strict=True):
+        for prediction, text in zip(inference.predictions, await data_plane.saliency(inference, memory), strict=True):
             prediction.update({"saliency": Fragment(text)})  # type: ignore[typeddict-item] # encoded already
 
 

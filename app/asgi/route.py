@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 from urllib.parse import parse_qsl
 
 import orjson
@@ -47,8 +47,6 @@ _MAX_QUERY_BYTES = 1000
 
 PART_BYTES = 64 * 1024
 """Longer replies are sent in parts, and count in the memory budget until the client has taken them."""
-
-_ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class ServiceRequest(Request):
@@ -163,7 +161,7 @@ def direct_router(tag: str) -> APIRouter:
     return APIRouter(tags=[tag], route_class=DirectRoute)
 
 
-def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
+def parse_query(model: type[BaseModel], query_string: bytes) -> BaseModel:
     """Return the query parameters as a model. Raises InvalidQuery."""
     if len(query_string) > _MAX_QUERY_BYTES:
         raise InvalidQuery(f"expected a query of at most {_MAX_QUERY_BYTES} bytes, received {len(query_string)}")

@@ -61,10 +61,7 @@ class _WaitingRequest:
 
 
 class Batcher:
-    """Collects the pictures of all requests and classifies them together.
-
-    It serves one event loop at a time.
-    """
+    """Collects the pictures of all requests and classifies them together. It serves one event loop at a time."""
 
     def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
         """Ask `classifier` for the version before each pass."""

@@ -109,13 +109,9 @@ def _whole_numbers(pictures: list[Any]) -> Grey | None:
     """
     try:
         # Check the lengths first: `bytes(n)` makes n zeros, but len(n) of a number raises TypeError.
-        rows = pictures
         length = len(pictures[0])
-        if length == SIDE and set(map(len, pictures)) == {SIDE}:
-            rows = list(chain.from_iterable(pictures))
-        elif length != FEATURES:
-            return None
-        if set(map(len, rows)) != {length}:
+        rows = list(chain.from_iterable(pictures)) if length == SIDE else pictures
+        if length not in (SIDE, FEATURES) or {*map(len, pictures), *map(len, rows)} != {length}:
             return None
         values = b"".join(map(bytes, rows))
     except (TypeError, ValueError):
@@ -134,7 +130,7 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     """
     flat, nested = _flatten(picture, pointer)
 
-    def pointer_to(index: int) -> str:
+    def pointer_to(index: int | np.intp) -> str:
         return f"{pointer}/{index // SIDE}/{index % SIDE}" if nested else f"{pointer}/{index}"
 
     values = numbers(flat, pointer_to)
@@ -146,16 +142,14 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     if outside.any():
         hint = '; for 0 to 255 leave out "scale": "0-1"' if scale == "0-1" and values.max() > 1 else ""
         kind = "a negative number" if values[outside][0] < 0 else "a larger one"
-        raise InvalidPixels(
-            f"expected numbers from 0 to {top}, received {kind}{hint}", pointer_to(int(outside.argmax()))
-        )
+        raise InvalidPixels(f"expected numbers from 0 to {top}, received {kind}{hint}", pointer_to(outside.argmax()))
     if scale == "0-1":
         return values.astype(np.float32).reshape(SIDE, SIDE)
     fractions = values != np.floor(values)
     if fractions.any():
         raise InvalidPixels(
             'expected whole numbers from 0 to 255, received a fraction; for 0 to 1 say "scale": "0-1"',
-            pointer_to(int(fractions.argmax())),
+            pointer_to(fractions.argmax()),
         )
     if values.max() <= 1 and not uniform:
         raise InvalidPixels(

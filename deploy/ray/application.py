@@ -34,7 +34,6 @@ AUTOSCALING: dict[str, Any] = {
 }
 
 MAX_REQUESTS: int = Settings.model_fields["max_requests"].default
-"""The default of `MNIST_MAX_REQUESTS`."""
 
 
 @serve.deployment(

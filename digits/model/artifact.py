@@ -330,15 +330,6 @@ def require_root(root: Path, name: str = NAME) -> None:
         raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
 
 
-def _require_limits(files: Mapping[str, bytes]) -> None:
-    """Raise PublishFailed if no service would read these files."""
-    for path, content in files.items():
-        if len(content) > _most_bytes(path):
-            raise PublishFailed(f"{path}: expected at most {_most_bytes(path)} bytes, received {len(content)}")
-    if (size := sum(map(len, files.values()))) > MAX_BYTES:
-        raise PublishFailed(f"expected files of at most {MAX_BYTES} bytes in all, received {size}")
-
-
 def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:
     """Publish a new version atomically: a reader sees all of it or nothing, even after a crash.
 
@@ -358,7 +349,12 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
             and the message says so.
     """
     require_root(root, name)
-    _require_limits(files)
+    # No service would read larger files.
+    for path, content in files.items():
+        if len(content) > _most_bytes(path):
+            raise PublishFailed(f"{path}: expected at most {_most_bytes(path)} bytes, received {len(content)}")
+    if (size := sum(map(len, files.values()))) > MAX_BYTES:
+        raise PublishFailed(f"expected files of at most {MAX_BYTES} bytes in all, received {size}")
     parent = root / name
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
@@ -399,7 +395,12 @@ def _rename_once(folder: Path, files: Mapping[str, bytes]) -> bool:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale_folders(folder.parent)
         for path, content in files.items():
-            _write(staging / path, content)
+            file = staging / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
         for inner in [staging, *(path for path in staging.rglob("*") if path.is_dir())]:
             _sync_folder(inner)
         try:
@@ -435,14 +436,6 @@ def _read(folder: Path, path: str, limit: int) -> bytes:
     if content is None or len(content) > limit:
         raise DamagedArtifact(f"{file}: expected at most {limit} bytes, received more")
     return content
-
-
-def _write(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -152,9 +152,9 @@ def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
     """
     try:
         _skip_exif_directories(picture)
-        factor = _reduction_factor(picture, min_jpeg_side)
+        factor = max(1, max(picture.size) // min_jpeg_side)
         picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # only JPEG has this
-        factor = _reduction_factor(picture, REDUCED_SIDE)
+        factor = max(1, max(picture.size) // REDUCED_SIDE)
         picture.load()
         orientation = _orientation(picture)  # Pillow turns a TIFF while it decodes it
         grey = without_colour(without_alpha(_reduce(picture, factor)))
@@ -189,10 +189,6 @@ def _orientation(picture: Image.Image) -> int:
     except _BROKEN_FILE_ERRORS:  # broken EXIF: show the pixels as they are stored, as every viewer does
         return 1
     return orientation if orientation in _UPRIGHT else 1
-
-
-def _reduction_factor(picture: Image.Image, min_side: int) -> int:
-    return max(1, max(picture.size) // min_side)
 
 
 def _reduce(picture: Image.Image, factor: int) -> Image.Image:

@@ -28,16 +28,15 @@ def without_alpha(picture: Image.Image) -> Image.Image:
     if picture.mode not in ("LA", "RGBA"):
         return picture
     alpha = picture.getchannel("A")
-    if _ink_is_in_alpha(picture):
+    if _ink_is_in_alpha(picture, alpha):
         return ImageChops.invert(alpha)  # dark ink on white, as on paper; `normalize` inverts it
     paper = Image.new(picture.mode[:-1], picture.size, "white")
     paper.paste(picture.convert(paper.mode), mask=alpha)
     return paper
 
 
-def _ink_is_in_alpha(picture: Image.Image) -> bool:
+def _ink_is_in_alpha(picture: Image.Image, alpha: Image.Image) -> bool:
     """Return whether all visible pixels of an LA or RGBA picture have one colour, so that alpha shows the drawing."""
-    alpha = picture.getchannel("A")
     lowest, highest = _extrema(alpha)
     if lowest == highest:
         return False

@@ -49,35 +49,30 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A call that waits for its turn, and later its result."""
+    """A call that waits for its turn, and later for its caller."""
 
     call: Callable[[], Any] | None
     """None once the job has started or is cancelled, which frees arguments such as a body of 16 MB."""
     future: "asyncio.Future[Any]"
-    result: Any = None
-    error: BaseException | None = None
+    finish: Callable[[], None] = lambda: None
+    """Gives the future what the call returned or raised."""
 
     def run(self) -> None:
         """Make the call in this thread, unless the job is cancelled."""
         call, self.call = self.call, None
-        if call is None:
-            return
-        try:
-            self.result = call()
-        except BaseException as exc:  # noqa: BLE001 - whatever the error is, the caller of `DecodePool.run` gets it
-            self.error = exc
+        if call is not None:
+            try:
+                self.finish = partial(self.future.set_result, call())
+            except BaseException as exc:  # noqa: BLE001 - whatever the error is, the caller of `DecodePool.run` gets it
+                self.finish = partial(self.future.set_exception, exc)
 
     def complete(self) -> None:
         """Return the result or the error to the caller, who waits in the event loop."""
-        future, error = self.future, self.error
+        future, finish = self.future, self.finish
         # The error's traceback refers to this job. Without a cycle, the job's arguments are freed with the error.
-        del self.future, self.error
-        if future.done():  # cancelled
-            return
-        if error is None:
-            future.set_result(self.result)
-        else:
-            future.set_exception(error)
+        del self.future, self.finish
+        if not future.done():  # else it was cancelled
+            finish()
 
 
 class DecodePool:

@@ -183,23 +183,23 @@ class ModelRegistry:
         The previous version serves until the new one is loaded and tested. A refused version is logged once and changes
         nothing. An older version is served only if the newer was removed, or fails its test and cannot be loaded again.
         """
-        served = self.served_manifest()
         if self._served is not None and self._self_test(self._served.classifier) is not None:
             self._must_reload = True
-        keep = self.pinned or (served.version if served else None)
+        keep = self.pinned or (self._served.classifier.manifest.version if self._served else None)
         self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
         refused: dict[_FolderState, str] = {}
         # If a root cannot be listed, keep the served version: it may be there.
         if not found.refusals or self._served is None or self._must_reload:
             self._load_served(refused)
-        missing = self._load_extra(refused)
+        self._load_extra(refused)
         self._refused = refused
         folder = [f"cannot look for versions: {reason}" for reason in found.refusals]
         if self._served is not None and (lost := self._served.state.folder) not in found.all:
             folder.append(f"served from memory: {lost} cannot be found, so a restart cannot load it again")
         folder += [
             f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
-            for number in missing
+            for number in sorted(self._extra_numbers - self._extra.keys())
+            if not found.in_order(number)
         ]
         choice = []
         if self._is_named and self.pinned is None and not found.own and not found.refusals:
@@ -233,18 +233,15 @@ class ModelRegistry:
                 _log.error("not ready: %s", reason)
             self._reason = self._public(reason)
 
-    def _load_extra(self, refused: dict[_FolderState, str]) -> list[int]:
-        """Load the versions that clients can request besides the served one, and return those that are missing.
+    def _load_extra(self, refused: dict[_FolderState, str]) -> None:
+        """Load the versions that clients can request besides the served one.
 
         If this fails, a version that is already loaded stays. Put the reason for each refused version into `refused`.
         """
-        missing = []
         for number in sorted(self._extra_numbers):
             folder = next(iter(self._found.in_order(number)), None)
             if folder is None:
-                if number not in self._extra:
-                    missing.append(number)
-                continue
+                continue  # `refresh` warns of it, unless it is loaded already
             state = _folder_state(folder)
             if self._served and state == self._served.state and not self._must_reload:
                 self._extra[number] = self._served
@@ -253,7 +250,6 @@ class ModelRegistry:
                 if loaded is not None:
                     self._extra[number] = loaded
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
-        return missing
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> _Loaded | None:
         """Load a version. If it fails, or has for the same state before, return None, with the reason in `refused`."""

@@ -26,25 +26,20 @@ def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
     """Return the schema of a JSON body with pixels of one scale. Only the scale 0-255 may be left out."""
     is_whole = scale == "0-255"
     number = {"type": "integer" if is_whole else "number", "minimum": 0, "maximum": 255 if is_whole else 1}
-    row = {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": number}
+    row, flat = ({"type": "array", "minItems": size, "maxItems": size, "items": number} for size in (SIDE, FEATURES))
     picture = {
         "description": f"{SIDE} rows of {SIDE} numbers, or {FEATURES} numbers row by row",
-        "oneOf": [
-            {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": row},
-            {"type": "array", "minItems": FEATURES, "maxItems": FEATURES, "items": number},
-        ],
+        "oneOf": [row | {"items": row}, flat],
     }
     text = "Whole numbers like MNIST's raw data." if is_whole else "Floats: the raw data divided by 255."
-    scale_schema: dict[str, Any] = {"type": "string", "enum": [scale], "description": text}
-    if is_whole:
-        scale_schema["default"] = scale
+    scale_schema = {"type": "string", "enum": [scale], "description": text}
     return {
         "type": "object",
         "title": f"{title}, {scale.replace('-', ' to ')}",
         "required": [name] if is_whole else [name, "scale"],
         "properties": {
             name: picture if name == "pixels" else {"type": "array", "minItems": 1, "items": picture},
-            "scale": scale_schema,
+            "scale": scale_schema | ({"default": scale} if is_whole else {}),
         },
         "additionalProperties": False,
     }

@@ -12,6 +12,8 @@ EXAMPLES = Path(__file__).parent / "examples"
 number.jpg is a photo of the number 4071. docs/example_pictures.py makes the others, whose names say what they show.
 """
 
+SEVEN_BASE64 = b64encode((EXAMPLES / "seven.png").read_bytes()).decode()
+
 
 def table() -> str:
     """Return links to a photo, a scan and a drawing of each digit, and to pictures of numbers, as Markdown."""
@@ -22,10 +24,6 @@ def table() -> str:
         numbers = ", ".join(f"[{' / '.join(file.stem.split('-')[1:])}](examples/{file.name})" for file in files)
         rows.append(f"| {kind}s | {digits} | {numbers} |")
     return "\n".join(rows)
-
-
-def seven_base64() -> str:
-    return b64encode((EXAMPLES / "seven.png").read_bytes()).decode()
 
 
 def json_examples() -> dict[str, Any]:

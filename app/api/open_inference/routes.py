@@ -21,7 +21,7 @@ from app.errors import InvalidBody, NotFound, NotOffered
 from app.input.body import SHORT_BODY_BYTES, read_body, read_inflated
 from app.input.json import parse_json
 from app.input.request import RequestInWork
-from app.openapi.example_pictures import seven_base64
+from app.openapi.example_pictures import SEVEN_BASE64
 from digits.model import artifact
 
 _protocol = Protocol("Open Inference Protocol", "open_inference", "/versions/{version}")
@@ -52,7 +52,7 @@ class InputTensor(BaseModel):
 _INPUTS = {"type": "array", "minItems": 1, "maxItems": 1, "items": InputTensor.model_json_schema()}
 _INFER_BODY = json_body(
     {"type": "object", "required": ["inputs"], "properties": {"inputs": _INPUTS, "id": {"type": "string"}}},
-    {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [seven_base64()]}]},
+    {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [SEVEN_BASE64]}]},
 )
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.api.protocol import json_body
 from app.input.pictures import IMAGE_TYPES, RAW
-from app.openapi.example_pictures import seven_base64
+from app.openapi.example_pictures import SEVEN_BASE64
 from digits.features import FEATURES
 from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 
@@ -47,8 +47,8 @@ _ROW: dict[str, Any] = {"oneOf": [_FLOATS, _ENCODED]}
 _ROWS_OR_COLUMN = [_object(key, _list(_ROW), signature_name=_SIGNATURE) for key in ("instances", "inputs")]
 _EXAMPLES = _object("examples", _list(_object("features", _ROW)), signature_name=_SIGNATURE)
 
-PREDICT_BODY = json_body({"oneOf": _ROWS_OR_COLUMN}, {"instances": [{"b64": seven_base64()}]})
-CLASSIFY_BODY = json_body(_EXAMPLES, {"examples": [{"features": {"b64": seven_base64()}}]})
+PREDICT_BODY = json_body({"oneOf": _ROWS_OR_COLUMN}, {"instances": [{"b64": SEVEN_BASE64}]})
+CLASSIFY_BODY = json_body(_EXAMPLES, {"examples": [{"features": {"b64": SEVEN_BASE64}}]})
 
 _BINARY = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in (RAW, *IMAGE_TYPES)}
 INVOCATIONS_BODY = {**PREDICT_BODY, "content": PREDICT_BODY["content"] | _BINARY}

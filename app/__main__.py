@@ -8,10 +8,7 @@ from app.telemetry.logs import last_line
 
 
 def main() -> int:
-    """Serve until a signal stops the service, and return the exit code.
-
-    Raises SystemExit if a setting is invalid or the address is not available. The last line of the log says so.
-    """
+    """Serve as `start` does. Also raises SystemExit if a setting is invalid. The last line of the log says so."""
     with last_line(valid_log_format()):
         settings = read_settings()
     return start(settings)

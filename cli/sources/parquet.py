@@ -50,8 +50,8 @@ def _picture_column(opened: pq.ParquetFile, file: str, column: str | None) -> st
     if column is not None:
         if schema.names.count(column) != 1:
             raise UnusableSource(f"{file}: expected a column {column!r}, received {present}")
-        if not _may_hold_pictures(schema.field(column).type):
-            received = schema.field(column).type
+        received = schema.field(column).type
+        if not _may_hold_pictures(received):
             raise UnusableSource(f"{file}: expected column {column!r} to hold {expected}, received {received}")
         return column
     candidates = [each.name for each in schema if _may_hold_pictures(each.type) and _begins_with_pictures(opened, each)]

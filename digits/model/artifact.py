@@ -21,16 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    computed_field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, computed_field, field_validator, model_validator
 
 from digits.errors import DamagedArtifact, PublishFailed
 from digits.features import FEATURES
@@ -71,9 +62,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _STAGING = ".publishing-"
 
 
-class _Record(BaseModel):
-    # Later formats may add fields, which this reader ignores.
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+class _Record(BaseModel, frozen=True, extra="ignore", ser_json_inf_nan="null"):
+    """A part of the manifest. Later formats may add fields, which this reader ignores."""
 
 
 class Tensor(_Record):

@@ -72,14 +72,13 @@ def _float_values(data: list[Any] | bytes) -> NDArray[Any]:
 
 
 def _flatten(data: list[Any]) -> list[Any]:
-    flat = data
     for _ in range(3):
-        if not flat or not isinstance(flat[0], list):
+        if not data or not isinstance(data[0], list):
             break
-        if set(map(type, flat)) != {list}:
+        if set(map(type, data)) != {list}:
             raise InvalidBody("expected 'data' to be flat or nested like the shape, received a mixture")
-        flat = list(chain.from_iterable(flat))
-    return flat
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _split_elements(data: bytes) -> list[bytes]:

@@ -43,7 +43,7 @@ _FAINT = 0.4
 _BAR, _AS_HIGH = 0.4, (0.6, 1.2)
 """A bar is narrower than the first share of its height, which is between these shares of the highest part's."""
 
-_SEEN = 0.2, 0.8
+_SEEN = 0.03, 0.8
 """The network has erased a part of a bar if it sees between these shares of it."""
 
 _SEEN_INK = 0.3

@@ -43,10 +43,8 @@ _FAINT = 0.4
 _BAR, _AS_HIGH = 0.4, (0.6, 1.2)
 """A bar is narrower than the first share of its height, which is between these shares of the highest part's."""
 
-_SEEN = 0.03, 0.8
-"""The network has erased a part of a bar if it sees between these shares of it."""
-
-_SEEN_INK = 0.3
+_SEEN, _SEEN_INK = (0.03, 0.8), 0.3
+"""The network has erased a part of a bar if it sees between these shares of it. It sees what has more ink than this."""
 
 _NEAR, _FAR = 17, 129
 """Sides in pixels of the surroundings that a pixel is compared with. Both are odd."""

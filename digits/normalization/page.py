@@ -117,12 +117,11 @@ class Page:
         matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         if self.outlines:
-            points = [
+            moved_to = (
                 cv2.perspectiveTransform((each * picture.shape[::-1] - 0.5)[None], matrix) for each in self.outlines
-            ]
-            inside = cv2.fillPoly(np.zeros_like(seen), [np.rint(each).astype(np.int32) for each in points], 1).view(
-                bool
             )
+            points = [np.rint(each).astype(np.int32) for each in moved_to]
+            inside = cv2.fillPoly(np.zeros_like(seen), points, 1).view(bool)
             seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
 

@@ -143,7 +143,7 @@ def make_graph(
 def make_trust_graph(seed: int) -> bytes:
     """Return the same network with the optional outputs, novelty (twice the ink) and saliency (minus the features)."""
     model = onnx.load_from_string(make_graph(seed))
-    # Pictures whose mean is above 0.5 are not digits.
+    # The novelty is above 1, so that a picture is no digit, if the mean of its pixels is above 0.5.
     outputs = onnx.parser.parse_graph("""
         tiny (bool explain) => (float[N] novelty, float[M, 784] saliency)
         <bool explain = {0}, float[0, 784] nothing = {}>

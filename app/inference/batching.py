@@ -37,6 +37,7 @@ class BatchResult:
     classifier: Classifier
     """The version that computed them."""
     scores: Scores
+    """Of N pictures."""
     predictions: list[Prediction]
     """A record for each picture, made as if the picture came in MNIST form. Empty if only the scores were asked for."""
     pass_rows: int

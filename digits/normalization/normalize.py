@@ -453,8 +453,13 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
 
 
 def is_cut_off(corners: Sequence[int], shape: tuple[int, ...], side: int) -> bool:
-    """Return whether a digit, whose longer side is given, or a number touches an edge of a picture that is not small,
-    and is far from the opposite one.
+    """Return whether an edge of the picture cuts off a digit or a number: it touches the edge, and is far from the
+    opposite one. Small pictures cut nothing off.
+
+    Args:
+        corners: left, top, right and bottom, in pixels.
+        shape: height and width of the picture.
+        side: the longer side of a digit, or the height of a number.
     """
     left, top, right, bottom = corners
     margins = [left, top, shape[1] - right, shape[0] - bottom]

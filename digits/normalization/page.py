@@ -66,8 +66,8 @@ _INNER = 0.93
 """The share of a round sheet, and of each of several, that is looked at, in its width and height."""
 
 _ALIKE = 0.75
-"""Several sheets have areas whose ratio to the largest one's with a step at its sides is between this and its inverse.
-At least half of them have such a step."""
+"""Several sheets are about as large as the largest one that has a step at its sides: the smaller of the two areas is at
+least this share of the larger. At least half of the sheets have such a step."""
 
 _RECTANGLE = 0.95
 """The share of the smallest rectangle around it that each of several sheets takes. No bold 8 does."""
@@ -203,7 +203,7 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
     and nothing beside it, but for blank sheets, and the same of several such sheets. No area is `most`, or more.
     """
     height, width = small.shape
-    written: list[tuple[_Hulls, _Ends, bool]] = []
+    written: list[tuple[_Hulls, _Ends, bool, Mask, Mask]] = []
     elsewhere = np.ones(small.shape, dtype=bool)
     field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
@@ -224,16 +224,16 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
             elsewhere &= outside
         else:
             is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-            written.append(([hull], ends, is_sharp))
+            written.append(([hull], ends, is_sharp, within, outside))
     if written:
-        size = max(cv2.contourArea(sheet) for (sheet,), _, _ in written)
+        size = max(cv2.contourArea(sheet) for (sheet,), *_ in written)
         alike = [each for each in map(cv2.convexHull, large) if _is_rectangle(each, size)]
         if 1 < len(alike) <= 2 * len(written):
             ends = field.astype(np.float64), [each[:, 0].astype(np.float64) for each in alike]
-            written.append((alike, ends, all(is_sharp for _, _, is_sharp in written)))
+            is_sharp = all(each for _, _, each, *_ in written)
+            written.append((alike, ends, is_sharp, *_within_and_outside(small, alike)))
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
-    for sheets, ends, is_sharp in written:
-        within, outside = _within_and_outside(small, sheets)
+    for sheets, ends, is_sharp, within, outside in written:
         strong = strokes > np.sort(strokes[within])[-1 - np.count_nonzero(within) // 100] / 2
         inner, beside = strong & within, strong & outside & elsewhere
         high = _LABEL * cv2.boundingRect(sheets[0])[3]

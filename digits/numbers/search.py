@@ -163,7 +163,7 @@ def _has_minus_or_bar(line: Line, read: _LineReading) -> bool:
 
 
 def _goes_on(line: Line, read: _LineReading, one: Candidate) -> bool:
-    """Return whether a piece beside a 1 is left out, as of a tick whose longer arm is cut off and looks like a 1."""
+    """Return whether a piece beside a 1 was left out. The 1 may then be the longer arm of a tick."""
     return any(line.sizes[piece] > _ARM for piece in (one.first - 1, one.last + 1) if piece in read.left_out)
 
 

@@ -14,8 +14,7 @@ from app.settings import Settings, warnings_about
 from app.telemetry import logs
 from app.telemetry.stderr import log_native_lines
 
-FINISH_SECONDS = 20
-"""How long requests may take after the listener has closed. With 5 s of draining, this fits Kubernetes' usual 30 s."""
+FINISH_SECONDS = 20  # for requests, once the listener has closed; with 5 s of draining, this fits Kubernetes' 30 s
 
 
 def start(settings: Settings) -> int:

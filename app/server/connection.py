@@ -3,7 +3,7 @@
 uvicorn parses all that a client sends at once, a hundred times its size, and waits forever for slow clients. So
 `Connection` stands between the event loop and uvicorn's protocol, with the methods that asyncio documents. Later
 requests wait as bytes, and nothing more is read until they are answered. Heads that are too large or too slow, too
-many trailers, and clients that do not read their replies end it. `app.asgi.middleware` tells it when a head has ended.
+many trailers, unread replies, and a crowd of connections that wait end it. `app.asgi.middleware` says when heads end.
 """
 
 import asyncio
@@ -18,10 +18,9 @@ from app.asgi.route import CONNECTION
 KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
 MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice the size is accepted too
 MAX_HEADERS = 10_000  # with trailers, which uvicorn keeps in 25 times their size
-UNREAD_SECONDS = 60  # until a client has read its replies
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
-_WATCH_SECONDS = 0.5
-_PIECES_AT_ONCE = 64  # of one read, until other connections get their turn; most reads are one piece
+UNREAD_SECONDS, _WATCH_SECONDS = 60, 0.5  # until a client has read its replies, and between two looks at the clock
+_PIECES_AT_ONCE, MAX_WAITING = 256, 500  # pieces of one read until others get their turn, and connections that wait
 _END = b"\r\n\r\n"  # of a head
 
 
@@ -52,8 +51,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._timer.cancel()
         self._http.connection_lost(None)
         self._state.clear()
-        # Otherwise, what was received and parsed would wait for the garbage collector.
-        self._held, self._headers = b"", []
+        self._held, self._headers = b"", []  # otherwise, they and the parser would wait for the garbage collector
         del self._http
 
     def data_received(self, data: bytes) -> None:
@@ -95,18 +93,27 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
-        """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
+        """Go on in a later turn of the event loop, in which it accepts one new connection."""
+        if len(self._turns) == MAX_WAITING:
+            self._transport.abort()
+            return
         if not self._turns:
-            self._loop.call_soon(self._take_turn)
+            self._loop.call_soon(self._take_turns)
         self._turns.append(self)
 
-    def _take_turn(self) -> None:
-        connection = self._turns.popleft()
-        if self._turns:
-            self._loop.call_soon(self._take_turn)
-        connection._pass_on(connection._held, connection._position)
-        if not connection._held and not connection._is_paused:
-            connection.resume_reading()
+    def _take_turns(self) -> None:
+        """Let connections go on until one has more to pass on."""
+        next_turn, has_more = self._loop.call_soon(self._take_turns), False
+        while self._turns and not has_more:
+            connection = self._turns[0]
+            data, connection._held = connection._held, b""
+            connection._pass_on(data, connection._position)
+            if not connection._held and not connection._is_paused:
+                connection.resume_reading()
+            has_more = bool(connection._held)
+            self._turns.popleft()
+        if not self._turns:
+            next_turn.cancel()
 
     def pause_reading(self) -> None:
         """Read no more. uvicorn has more than it can answer."""
@@ -126,8 +133,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._is_answering, self._passed_on = True, 0
         if not self.is_closing():
             self._headers = headers
-        self._head_deadline = math.inf
-        self._expects_reply_head = True
+        self._head_deadline, self._expects_reply_head = math.inf, True
 
     def end_request(self) -> None:
         self._is_answering, self._passed_on = False, 0
@@ -149,9 +155,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         """Close the connection. After the reply to a request, read on, because its body may still arrive."""
         if self._is_closing:
             return
-        if self._reply_head:
-            self.write(b"")
-        self._is_closing = True
+        self.write(b"")
+        self._is_closing, self._held = True, b""
         self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
         if self._is_answering and not self._transport.is_closing():
             self._head_deadline = self._loop.time() + LINGER_SECONDS
@@ -182,8 +187,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 def _without_upgrade(data: bytes) -> bytes:
     """Return a connection's first read without `Upgrade` in its head, and with `Connection: close`.
 
-    uvicorn ignores this header, but loses the body of such a request. Java's HTTP client sends it, to ask for HTTP/2.
-    Later reads are not changed, because the same bytes may be those of a body.
+    uvicorn loses the body of such a request, and Java's HTTP client sends it, to ask for HTTP/2. Later reads are not
+    changed, because the same bytes may be those of a body.
     """
     head, end, rest = data.partition(_END)
     if not end or b"\r\nupgrade:" not in head.lower():

@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import psutil
@@ -20,6 +21,7 @@ SEVEN: bytes = RAW["content"]
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
 
 HEAD_SECONDS, UNREAD_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS, BODY_SECONDS = 0.5, 1, 1, 1, 3
+MAX_WAITING = 20
 
 IMPATIENT = f"""
 import app.__main__
@@ -29,6 +31,7 @@ from app.server import connection
 request.TIMEOUT_SECONDS = {BODY_SECONDS}
 connection.HEAD_SECONDS, connection.UNREAD_SECONDS = {HEAD_SECONDS}, {UNREAD_SECONDS}
 connection.LINGER_SECONDS, connection.MAX_LINGER_SECONDS = {LINGER_SECONDS}, {2 * LINGER_SECONDS}
+connection.MAX_WAITING = {MAX_WAITING}
 connection.KEEP_ALIVE_SECONDS = app.start.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}
 raise SystemExit(app.__main__.main())
 """
@@ -133,6 +136,39 @@ def test_a_new_connection_waits_for_few_of_the_requests_that_others_sent_at_once
         waited_for = answered() - before
 
     assert waited_for < 2000  # of 10 000
+
+
+def test_connections_above_the_limit_on_those_that_wait_are_closed(impatient: Service) -> None:
+    request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(impatient.connect()) for _ in range(5 * MAX_WAITING)]
+        for one in sockets:
+            with suppress(OSError):
+                one.sendall(request * 1000 + b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        counts = [received(one).count(b"HTTP/1.1 200 OK") for one in sockets]
+
+    assert counts.count(1001) >= MAX_WAITING
+    assert min(counts) < 1001
+    assert impatient.client.get("/readyz").status_code == 200
+
+
+def test_connections_whose_bodies_were_refused_do_not_pile_up(locked: Service) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    body = b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\n%s\r\n" % SEVEN * 200
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    process = psutil.Process(locked.process.pid)
+
+    def open_files_after_a_refusal(_number: int) -> int:
+        with locked.connect() as connection:
+            connection.sendall(request)
+            assert connection.recv(12) == b"HTTP/1.1 401"
+        return process.num_fds()
+
+    before = process.num_fds()
+    with ThreadPoolExecutor(4) as clients:
+        most = max(clients.map(open_files_after_a_refusal, range(400)))
+
+    assert most < before + 100
 
 
 def test_a_client_that_is_still_sending_gets_its_refusal(impatient: Service, connection: socket.socket) -> None:

@@ -102,15 +102,15 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._turns.append(self)
 
     def _take_turns(self) -> None:
-        """Let connections go on until one has more to pass on."""
-        next_turn, has_more = self._loop.call_soon(self._take_turns), False
-        while self._turns and not has_more:
+        """Let connections go on until one has more to pass on, or they have passed on `MAX_HEAD_BYTES` together."""
+        next_turn, left = self._loop.call_soon(self._take_turns), MAX_HEAD_BYTES
+        while self._turns and left > 0:
             connection = self._turns[0]
             data, connection._held = connection._held, b""
             connection._pass_on(data, connection._position)
             if not connection._held and not connection._is_paused:
                 connection.resume_reading()
-            has_more = bool(connection._held)
+            left = 0 if connection._held else left - len(data)
             self._turns.popleft()
         if not self._turns:
             next_turn.cancel()

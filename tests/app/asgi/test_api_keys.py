@@ -89,6 +89,7 @@ def test_the_key_is_checked_before_the_body_is_read(locked: Service) -> None:
     reply = locked.send_bytes(head + b"Expect: 100-continue\r\n\r\n")
 
     assert reply.startswith(b"HTTP/1.1 401 ")  # not 100, which would ask for the body
+    assert b"\r\nconnection: close\r\n" in reply
 
 
 def test_the_api_document_marks_the_paths_that_need_a_key(locked: Service, client: httpx.Client) -> None:

@@ -65,7 +65,7 @@ class RequestMiddleware:
             _remove_prefix(scope, self._prefix)
         connection = scope["state"].get(CONNECTION) if "state" in scope else None
         if connection is not None:
-            connection.begin_request(scope["headers"])
+            receive = connection.begin_request(scope["headers"], receive)
         raw_path = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
         peer = scope["client"][0] if scope.get("client") else None
         scope[REQUEST] = request = CompletedRequest("http", scope["method"], scope["path"], raw_path, peer)
@@ -79,7 +79,8 @@ class RequestMiddleware:
                 # A `Reply` has this header, and needs no other.
                 completed = headers if NOSNIFF in headers else with_defaults(headers)
                 message["headers"] = headers = [*completed, (b"x-request-id", request.request_id)]
-                if self._service.registry.is_draining:
+                is_last = self._service.registry.is_draining or (connection is not None and connection.is_last_reply())
+                if is_last and (b"connection", b"close") not in headers:
                     headers.append((b"connection", b"close"))
             body = message.get("body", b"")
             if request.method != "HEAD":  # the server leaves out its body

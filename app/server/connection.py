@@ -11,6 +11,7 @@ import math
 from collections import deque
 from typing import Any
 
+from starlette.types import Message, Receive
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.asgi.route import CONNECTION
@@ -20,24 +21,23 @@ MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice th
 MAX_HEADERS = 10_000  # with trailers, which uvicorn keeps in 25 times their size
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
 UNREAD_SECONDS, _WATCH_SECONDS = 60, 0.5  # until a client has read its replies, and between two looks at the clock
-_PIECES_AT_ONCE, MAX_WAITING = 256, 500  # pieces of one read until others get their turn, and connections that wait
-_END = b"\r\n\r\n"  # of a head
+_PIECES_AT_ONCE, MAX_WAITING = 256, 1024  # pieces of one read until others get their turn, and connections that wait
+_END, _HEAD = b"\r\n\r\n", 2 * MAX_HEAD_BYTES  # the end of a head, and what uvicorn gets at most until a request begins
 
 
 class Connection(asyncio.Protocol, asyncio.Transport):
     """The event loop's protocol and uvicorn's transport of one connection, for the parameter `http` of uvicorn."""
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__()
         self._loop = asyncio.get_running_loop()
         self._turns: deque[Connection] = arguments["app_state"].setdefault("digits.turns", deque())
         self._state = {**arguments["app_state"], CONNECTION: self}
         self._http = HttpToolsProtocol(**arguments | {"app_state": self._state})
         self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
-        self._passed_on = 0  # bytes since a request began or ended
+        self._left: float = _HEAD  # bytes that uvicorn may still get: a head, and before it a body that is not read
         self._headers: list[tuple[bytes, bytes]] = []
         self._reply_head, self._expects_reply_head = b"", False
-        self._is_new, self._is_paused, self._is_answering, self._is_closing = True, False, False, False
+        self._is_paused = self._is_answering = self._is_discarding = self._is_closing = False
         self._head_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
         self._unread_deadline = self._last_deadline = math.inf
 
@@ -55,69 +55,53 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         del self._http
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what has arrived. After the last reply, discard it."""
-        if self.is_closing():
-            self._head_deadline = self._loop.time() + LINGER_SECONDS
+        """Pass on what has arrived. Discard it if it is behind what the last reply answers."""
+        if self._is_discarding:
+            self._head_deadline = self._loop.time() + LINGER_SECONDS if self._is_closing else math.inf
             return
-        if self._is_new:
-            self._is_new, data = False, _without_upgrade(data)
-        if not self._is_answering and not self._passed_on:
-            self._head_deadline = self._loop.time() + HEAD_SECONDS
+        if not self._is_answering and self._left == _HEAD and not self._held:
+            self._head_deadline, data = self._loop.time() + HEAD_SECONDS, _without_upgrade(data)
         self._pass_on(self._held[self._position :] + data if self._held else data, 0)
-
-    def _has_too_much(self) -> bool:
-        # Before a head, the rest of a body may arrive that the application has not read.
-        lengths = (int(value[-20:]) for name, value in self._headers if name == b"content-length")
-        # The request is not known to have begun until a later turn, and uvicorn takes 64 KiB of its body before that.
-        is_head = not self._is_answering and self._passed_on > 2 * MAX_HEAD_BYTES + next(lengths, 0)
-        return is_head or len(self._headers) > MAX_HEADERS
 
     def _pass_on(self, data: bytes, start: int) -> None:
         """Pass on pieces of `data` that end at most one head each, until uvicorn pauses. Hold the rest."""
         for _ in range(_PIECES_AT_ONCE):
-            if start >= len(data) or self._is_paused or self.is_closing():
+            if start >= len(data) or self._is_paused or self._is_discarding:
                 break
             end = data.find(_END, start) + len(_END)
             if end < len(_END) or data.find(_END, end) < 0:
                 end = len(data)
             end = min(end, start + MAX_HEAD_BYTES)
-            if self._passed_on > MAX_HEAD_BYTES and self._has_too_much():
+            if self._left < 0 or len(self._headers) > MAX_HEADERS:
                 self._transport.abort()
                 break
-            self._passed_on += end - start
+            self._left -= end - start
             self._http.data_received(data[start:end])
             start = end
-        self._held, self._position = (b"", 0) if start >= len(data) or self.is_closing() else (data, start)
+        self._held, self._position = (b"", 0) if start >= len(data) or self._is_discarding else (data, start)
         if self._held and not self._is_paused:
             self._transport.pause_reading()
             self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
-        """Go on in a later turn of the event loop, in which it accepts one new connection."""
-        if len(self._turns) == MAX_WAITING:
+        """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
+        if len(self._turns) >= MAX_WAITING:
             self._transport.abort()
             return
         if not self._turns:
-            self._loop.call_soon(self._take_turns)
+            self._loop.call_soon(self._take_turn)
         self._turns.append(self)
 
-    def _take_turns(self) -> None:
-        """Let connections go on until one has more to pass on, or they have passed on `MAX_HEAD_BYTES` together."""
-        next_turn, left = self._loop.call_soon(self._take_turns), MAX_HEAD_BYTES
-        while self._turns and left > 0:
-            connection = self._turns[0]
-            data, connection._held = connection._held, b""
-            connection._pass_on(data, connection._position)
-            if not connection._held and not connection._is_paused:
-                connection.resume_reading()
-            left = 0 if connection._held else left - len(data)
-            self._turns.popleft()
-        if not self._turns:
-            next_turn.cancel()
+    def _take_turn(self) -> None:
+        connection = self._turns.popleft()
+        if self._turns:
+            self._loop.call_soon(self._take_turn)
+        connection._pass_on(connection._held, connection._position)
+        if not connection._held and not connection._is_paused:
+            connection.resume_reading()
 
     def pause_reading(self) -> None:
-        """Read no more. uvicorn has more than it can answer."""
-        self._is_paused = True
+        self._is_paused = True  # uvicorn has more than it can answer
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -128,15 +112,29 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         elif not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def begin_request(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Note that a head has ended. uvicorn adds the trailers to `headers`."""
-        self._is_answering, self._passed_on = True, 0
-        if not self.is_closing():
-            self._headers = headers
-        self._head_deadline, self._expects_reply_head = math.inf, True
+    def begin_request(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Receive:
+        """Note that a head has ended, and return what receives its body. uvicorn adds the trailers to `headers`."""
+        self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
+        self._headers = [] if self.is_closing() else headers
+        given = dict(headers)
+        length = math.inf if b"transfer-encoding" in given else int(given.get(b"content-length", b"0")[-20:])
+        self._left = max(self._left + length, _HEAD)
+
+        async def receive_body() -> Message:
+            message = await receive()
+            if not message.get("more_body"):
+                self._left = _HEAD
+            return message
+
+        return receive_body if self._left > _HEAD else receive
+
+    def is_last_reply(self) -> bool:
+        """Whether a reply that begins now is the last one, because its request has a body that nobody has read."""
+        self._is_discarding |= self._left > _HEAD
+        return self._is_discarding
 
     def end_request(self) -> None:
-        self._is_answering, self._passed_on = False, 0
+        self._is_answering, self._left = False, _HEAD
         if self._reply_head:
             self.write(b"")
 
@@ -156,10 +154,10 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         if self._is_closing:
             return
         self.write(b"")
-        self._is_closing, self._held = True, b""
-        self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
+        self._is_closing, self._is_discarding, self._held = True, True, b""
+        waits = LINGER_SECONDS, MAX_LINGER_SECONDS
+        self._head_deadline, self._last_deadline = (self._loop.time() + seconds for seconds in waits)
         if self._is_answering and not self._transport.is_closing():
-            self._head_deadline = self._loop.time() + LINGER_SECONDS
             self._transport.write_eof()
             self._transport.resume_reading()
         else:
@@ -178,17 +176,18 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._http.resume_writing()
 
     def _watch(self) -> None:
-        if self._loop.time() < min(self._head_deadline, self._unread_deadline, self._last_deadline):
-            self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
-        else:
-            self._transport.abort()
+        now = self._loop.time()
+        if now >= min(self._head_deadline, self._unread_deadline, self._last_deadline):
+            lingers = self._is_closing and not self._transport.is_closing()
+            (self._transport.close if lingers else self._transport.abort)()
+            self._head_deadline = self._last_deadline = now + UNREAD_SECONDS
+        self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
 
 
 def _without_upgrade(data: bytes) -> bytes:
-    """Return a connection's first read without `Upgrade` in its head, and with `Connection: close`.
+    """Return the first read of a request without `Upgrade` in its head, and with `Connection: close`.
 
-    uvicorn loses the body of such a request, and Java's HTTP client sends it, to ask for HTTP/2. Later reads are not
-    changed, because the same bytes may be those of a body.
+    uvicorn loses the body of such a request, and Java's HTTP client sends it, to ask for HTTP/2.
     """
     head, end, rest = data.partition(_END)
     if not end or b"\r\nupgrade:" not in head.lower():

@@ -88,6 +88,18 @@ the corners of the picture, and the ends of each sheet's sides."""
 
 
 @dataclass(frozen=True, slots=True)
+class _Written:
+    """A sheet on which something is written, or several."""
+
+    hulls: _Hulls
+    ends: _Ends
+    is_sharp: bool
+    """Whether the step at its sides is no shadow's."""
+    within: Mask
+    outside: Mask
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A sheet of paper in a picture, or several of about the same size."""
 
@@ -111,16 +123,12 @@ class Page:
         times = max(1, _VIEW_SIDE / lengths.max())
         width, height = (max(8, int(times * opposite.max())) for opposite in (lengths[::2], lengths[1::2]))
         margin = _INSET * min(width, height) + 1
-        target = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + margin * np.array(
-            [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-        )
-        matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
+        target = corner_points(np.array([[-margin, -margin, width + margin, height + margin]], np.float32))[0]
+        matrix = cv2.getPerspectiveTransform(corners, target)
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         if self.outlines:
-            moved_to = (
-                cv2.perspectiveTransform((each * picture.shape[::-1] - 0.5)[None], matrix) for each in self.outlines
-            )
-            points = [np.rint(each).astype(np.int32) for each in moved_to]
+            outlines = (each * picture.shape[::-1] - 0.5 for each in self.outlines)
+            points = [np.rint(cv2.perspectiveTransform(each[None], matrix)).astype(np.int32) for each in outlines]
             inside = cv2.fillPoly(np.zeros_like(seen), points, 1).view(bool)
             seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
@@ -156,9 +164,8 @@ def find_page(picture: Grey) -> Page | None:
     if best is None:
         return None
     ends, outlines = best[1]
-    corners, *inner = (
-        ((each + 0.5) / small.shape[::-1]).astype(np.float32) for each in (ends, *map(_shrunk, outlines))
-    )
+    points = ends, *map(_shrunk, outlines)
+    corners, *inner = (((each + 0.5) / small.shape[::-1]).astype(np.float32) for each in points)
     return Page(_clockwise(corners), inner)
 
 
@@ -202,14 +209,29 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
     """Yield the area and the ends of each region of pixels that are 1, if it is a sheet with something written on it
     and nothing beside it, but for blank sheets, and the same of several such sheets. No area is `most`, or more.
     """
-    height, width = small.shape
-    written: list[tuple[_Hulls, _Ends, bool, Mask, Mask]] = []
-    elsewhere = np.ones(small.shape, dtype=bool)
-    field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
     large = [each for each in outlines if _AREAS[0] * small.size < cv2.contourArea(each) < most]
+    written, elsewhere = _written(large, small, smooth, side)
+    strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
+    for sheet in written:
+        strong = strokes > np.sort(strokes[sheet.within])[-1 - np.count_nonzero(sheet.within) // 100] / 2
+        inner, beside = strong & sheet.within, strong & sheet.outside & elsewhere
+        high = _LABEL * cv2.boundingRect(sheet.hulls[0])[3]
+        are_labels = sum(cv2.boundingRect(each)[3] > high for each in outlines) == len(sheet.hulls)
+        if (sheet.is_sharp and are_labels) or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
+            yield sum(map(cv2.contourArea, sheet.hulls)), sheet.ends
+
+
+def _written(large: Sequence[Any], small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> tuple[list[_Written], Mask]:
+    """Return the sheets among large regions on which something is written, all of them together if they are alike, and
+    which pixels are outside of the blank ones.
+    """
+    height, width = small.shape
+    field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
+    written: list[_Written] = []
+    elsewhere = np.ones(small.shape, dtype=bool)
     for outline in large:
         found = _sheet(outline, field, side, smooth)
         if found is None:
@@ -224,22 +246,15 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
             elsewhere &= outside
         else:
             is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-            written.append(([hull], ends, is_sharp, within, outside))
+            written.append(_Written([hull], ends, is_sharp, within, outside))
     if written:
-        size = max(cv2.contourArea(sheet) for (sheet,), *_ in written)
+        size = max(cv2.contourArea(sheet.hulls[0]) for sheet in written)
         alike = [each for each in map(cv2.convexHull, large) if _is_rectangle(each, size)]
         if 1 < len(alike) <= 2 * len(written):
             ends = field.astype(np.float64), [each[:, 0].astype(np.float64) for each in alike]
-            is_sharp = all(each for _, _, each, *_ in written)
-            written.append((alike, ends, is_sharp, *_within_and_outside(small, alike)))
-    strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
-    for sheets, ends, is_sharp, within, outside in written:
-        strong = strokes > np.sort(strokes[within])[-1 - np.count_nonzero(within) // 100] / 2
-        inner, beside = strong & within, strong & outside & elsewhere
-        high = _LABEL * cv2.boundingRect(sheets[0])[3]
-        is_plot = is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == len(sheets)
-        if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
-            yield sum(cv2.contourArea(each) for each in sheets), ends
+            is_sharp = all(sheet.is_sharp for sheet in written)
+            written.append(_Written(alike, ends, is_sharp, *_within_and_outside(small, alike)))
+    return written, elsewhere
 
 
 def _sheet(

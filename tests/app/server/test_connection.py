@@ -109,3 +109,26 @@ def test_a_client_that_waits_for_100_is_told_to_continue(service: Service) -> No
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"digit":7' in received
+
+
+@cases(
+    ("request_", "closes"),
+    {
+        "all of a short body": (post(path=b"/nothing"), False),
+        "a part of a long body": (post(b"Content-Length: 1000000", path=b"/nothing", body=SEVEN * 500), True),
+        "a part of a chunked body": (post(CHUNKED, path=b"/nothing", body=CHUNK * 500), True),
+    },
+)
+def test_a_reply_closes_the_connection_if_more_of_the_body_may_come(
+    service: Service, request_: bytes, closes: bool
+) -> None:
+    with service.connect() as connection:
+        connection.sendall(request_)
+        reply = connection.recv(65536)
+        connection.sendall(b"a" * 400_000 if closes else get(b"/livez"))
+        second = connection.recv(65536)
+
+    assert reply.startswith(b"HTTP/1.1 404 ")
+    assert (b"\r\nconnection: close\r\n" in reply) == closes
+    assert second.startswith(b"" if closes else b"HTTP/1.1 200 ")
+    assert bool(second) != closes

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 SEVEN: bytes = RAW["content"]
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
 
-HEAD_SECONDS, UNREAD_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS, BODY_SECONDS = 0.5, 1, 1, 1, 3
+HEAD_SECONDS, UNREAD_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS, BODY_SECONDS = 0.5, 3, 1, 0.5, 3
 MAX_WAITING = 20
 
 IMPATIENT = f"""
@@ -32,6 +32,12 @@ request.TIMEOUT_SECONDS = {BODY_SECONDS}
 connection.HEAD_SECONDS, connection.UNREAD_SECONDS = {HEAD_SECONDS}, {UNREAD_SECONDS}
 connection.LINGER_SECONDS, connection.MAX_LINGER_SECONDS = {LINGER_SECONDS}, {2 * LINGER_SECONDS}
 connection.MAX_WAITING = {MAX_WAITING}
+listen = app.start.listen
+def listen_with_little_memory(*arguments):
+    listener = listen(*arguments)
+    listener.setsockopt(1, 7, 4096)  # SO_SNDBUF, also of the connections
+    return listener
+app.start.listen = listen_with_little_memory
 connection.KEEP_ALIVE_SECONDS = app.start.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}
 raise SystemExit(app.__main__.main())
 """
@@ -111,6 +117,37 @@ def test_a_large_head_closes_the_connection(connection: socket.socket, end: byte
     cut_off(connection, [head[start : start + part_bytes] for start in range(0, len(head), part_bytes)], pause=0.01)
 
     assert received(connection) == b""
+
+
+@pytest.fixture
+def small_window(impatient: Service) -> Iterator[socket.socket]:
+    """Return a connection through which few bytes arrive that nobody reads."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", impatient.port))
+        yield connection
+
+
+ENDLESS_HEAD = [b"GET / HTTP/1.1\r\n", *[b"a: b\r\n" * 1000] * 100]
+
+
+def test_a_head_behind_an_unread_reply_is_limited(small_window: socket.socket) -> None:
+    small_window.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert cut_off(small_window, ENDLESS_HEAD, pause=0.01)
+
+
+def test_a_head_behind_a_long_body_is_limited(service: Service) -> None:
+    with service.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 784000\r\n\r\n" + SEVEN * 1000)
+        assert cut_off(connection, ENDLESS_HEAD, pause=0.01)
+
+
+def test_a_client_that_reads_slowly_gets_all_before_its_connection_closes(small_window: socket.socket) -> None:
+    small_window.sendall(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % (784 * 150) + SEVEN * 150)
+    time.sleep(LINGER_SECONDS + 1)
+    head, _, body = received(small_window).partition(b"\r\n\r\n")
+
+    assert b"content-length: %d\r\n" % len(body) in head
 
 
 def test_a_client_that_does_not_read_is_disconnected(impatient: Service, connection: socket.socket) -> None:

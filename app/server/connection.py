@@ -189,8 +189,8 @@ def _without_upgrade(data: bytes) -> bytes:
 
     uvicorn loses the body of such a request, and Java's HTTP client sends it, to ask for HTTP/2.
     """
-    head, end, rest = data.partition(_END)
-    if not end or b"\r\nupgrade:" not in head.lower():
+    end = data.find(_END)
+    if end < 0 or b"\r\nupgrade:" not in data[:end].lower():
         return data
-    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"upgrade:", b"connection:"))]
-    return b"\r\n".join([*lines, b"connection: close"]) + end + rest
+    lines = [line for line in data[:end].split(b"\r\n") if not line.lower().startswith((b"upgrade:", b"connection:"))]
+    return b"\r\n".join([*lines, b"connection: close"]) + data[end:]

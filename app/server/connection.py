@@ -18,7 +18,7 @@ from app.asgi.route import CONNECTION
 
 KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
 MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice the size is accepted too
-MAX_HEADERS = 10_000  # with trailers, which uvicorn keeps in 25 times their size
+MAX_HEADERS, _CHUNKS = 10_000, 1 << 20  # with trailers, and bytes of a chunked body until a part of it is read
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
 UNREAD_SECONDS, _WATCH_SECONDS = 60, 0.5  # until a client has read its replies, and between two looks at the clock
 _PIECES_AT_ONCE, MAX_WAITING = 256, 1024  # pieces of one read until others get their turn, and connections that wait
@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._state = {**arguments["app_state"], CONNECTION: self}
         self._http = HttpToolsProtocol(**arguments | {"app_state": self._state})
         self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
-        self._left: float = _HEAD  # bytes that uvicorn may still get: a head, and before it a body that is not read
+        self._left = _HEAD  # bytes that uvicorn may still get: a head, and before it a body that is not read
         self._headers: list[tuple[bytes, bytes]] = []
         self._reply_head, self._expects_reply_head = b"", False
         self._is_paused = self._is_answering = self._is_discarding = self._is_closing = False
@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             return
         if not self._is_answering and self._left == _HEAD and not self._held:
             self._head_deadline, data = self._loop.time() + HEAD_SECONDS, _without_upgrade(data)
+            self._left += data.find(_END) + len(_END)
         self._pass_on(self._held[self._position :] + data if self._held else data, 0)
 
     def _pass_on(self, data: bytes, start: int) -> None:
@@ -85,7 +86,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 
     def _wait_for_turn(self) -> None:
         """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
-        if len(self._turns) >= MAX_WAITING:
+        if len(self._turns) >= MAX_WAITING and self._left <= _HEAD:
             self._transport.abort()
             return
         if not self._turns:
@@ -117,13 +118,12 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
         self._headers = [] if self.is_closing() else headers
         given = dict(headers)
-        length = math.inf if b"transfer-encoding" in given else int(given.get(b"content-length", b"0")[-20:])
+        length = _CHUNKS if b"transfer-encoding" in given else int(given.get(b"content-length", b"0").strip()[-20:])
         self._left = max(self._left + length, _HEAD)
 
         async def receive_body() -> Message:
             message = await receive()
-            if not message.get("more_body"):
-                self._left = _HEAD
+            self._left = _HEAD + length if message.get("more_body") else _HEAD
             return message
 
         return receive_body if self._left > _HEAD else receive
@@ -135,6 +135,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 
     def end_request(self) -> None:
         self._is_answering, self._left = False, _HEAD
+        self._head_deadline = min(self._head_deadline, self._loop.time() + KEEP_ALIVE_SECONDS)
         if self._reply_head:
             self.write(b"")
 

@@ -171,8 +171,7 @@ def find_page(picture: Grey) -> Page | None:
 
 def _shrunk(outline: Floats) -> Floats:
     middle = (outline.min(axis=0) + outline.max(axis=0)) / 2
-    shrunk: Floats = middle + _INNER * (outline - middle)
-    return shrunk
+    return np.asarray(middle + _INNER * (outline - middle))
 
 
 def _is_within(point: Floats, field: Floats) -> bool:

@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._state = {**arguments["app_state"], CONNECTION: self}
         self._http = HttpToolsProtocol(**arguments | {"app_state": self._state})
         self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
-        self._left = _HEAD  # bytes that uvicorn may still get: a head, and before it a body that is not read
+        self._left, self._head_bytes = _HEAD, 0  # what uvicorn may still get: a head behind the rest of a body
         self._headers: list[tuple[bytes, bytes]] = []
         self._reply_head, self._expects_reply_head = b"", False
         self._is_paused = self._is_answering = self._is_discarding = self._is_closing = False
@@ -61,13 +61,14 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             return
         if not self._is_answering and self._left == _HEAD and not self._held:
             self._head_deadline, data = self._loop.time() + HEAD_SECONDS, _without_upgrade(data)
-            self._left += data.find(_END) + len(_END)
+            self._head_bytes = data.find(_END) + len(_END)
         self._pass_on(self._held[self._position :] + data if self._held else data, 0)
 
     def _pass_on(self, data: bytes, start: int) -> None:
         """Pass on pieces of `data` that end at most one head each, until uvicorn pauses. Hold the rest."""
+        stop = min(len(data), start + MAX_HEAD_BYTES)  # until it is known whether a request has begun
         for _ in range(_PIECES_AT_ONCE):
-            if start >= len(data) or self._is_paused or self._is_discarding:
+            if start >= stop or self._is_paused or self._is_discarding:
                 break
             end = data.find(_END, start) + len(_END)
             if end < len(_END) or data.find(_END, end) < 0:
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 
     def _wait_for_turn(self) -> None:
         """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
-        if len(self._turns) >= MAX_WAITING and self._left <= _HEAD:
+        if len(self._turns) >= MAX_WAITING and self._is_answering and self._left <= _HEAD:
             self._transport.abort()
             return
         if not self._turns:
@@ -116,10 +117,9 @@ class Connection(asyncio.Protocol, asyncio.Transport):
     def begin_request(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Receive:
         """Note that a head has ended, and return what receives its body. uvicorn adds the trailers to `headers`."""
         self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
-        self._headers = [] if self.is_closing() else headers
-        given = dict(headers)
+        self._headers, given = [] if self.is_closing() else headers, dict(headers)
         length = _CHUNKS if b"transfer-encoding" in given else int(given.get(b"content-length", b"0").strip()[-20:])
-        self._left = max(self._left + length, _HEAD)
+        self._left, self._head_bytes = max(self._left + self._head_bytes + length, _HEAD), 0
 
         async def receive_body() -> Message:
             message = await receive()

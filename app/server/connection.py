@@ -18,7 +18,7 @@ from app.asgi.route import CONNECTION
 
 KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
 MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice the size is accepted too
-MAX_HEADERS, _CHUNKS = 10_000, 1 << 20  # with trailers, and bytes of a chunked body until a part of it is read
+MAX_HEADERS, _CHUNKS = 10_000, 1 << 20  # with trailers, and bytes of a body without an end until a part of it is read
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
 UNREAD_SECONDS, _WATCH_SECONDS = 60, 0.5  # until a client has read its replies, and between two looks at the clock
 _PIECES_AT_ONCE, MAX_WAITING = 256, 1024  # pieces of one read until others get their turn, and connections that wait
@@ -107,8 +107,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Pass on what is held, and then read again."""
-        self._is_paused = False
+        self._is_paused = False  # what is held comes before what is read
         if self._held:
             self._wait_for_turn()
         elif not self._transport.is_closing():
@@ -118,7 +117,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         """Note that a head has ended, and return what receives its body. uvicorn adds the trailers to `headers`."""
         self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
         self._headers, given = [] if self.is_closing() else headers, dict(headers)
-        length = _CHUNKS if b"transfer-encoding" in given else int(given.get(b"content-length", b"0").strip()[-20:])
+        is_open = b"transfer-encoding" in given or b"expect" in given
+        length = _CHUNKS if is_open else int(given.get(b"content-length", b"0").strip()[-20:])
         self._left, self._head_bytes = max(self._left + self._head_bytes + length, _HEAD), 0
 
         async def receive_body() -> Message:
@@ -129,12 +129,12 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         return receive_body if self._left > _HEAD else receive
 
     def is_last_reply(self) -> bool:
-        """Whether a reply that begins now is the last one, because its request has a body that nobody has read."""
-        self._is_discarding |= self._left > _HEAD
+        """Whether a reply that begins now is the last one, because much of its request's body has not arrived."""
+        self._is_discarding |= self._left > _HEAD + MAX_HEAD_BYTES
         return self._is_discarding
 
     def end_request(self) -> None:
-        self._is_answering, self._left = False, _HEAD
+        self._is_answering, self._left = False, max(self._left, _HEAD)
         self._head_deadline = min(self._head_deadline, self._loop.time() + KEEP_ALIVE_SECONDS)
         if self._reply_head:
             self.write(b"")

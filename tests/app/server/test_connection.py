@@ -113,21 +113,22 @@ def test_a_client_that_waits_for_100_is_told_to_continue(service: Service) -> No
 
 
 @cases(
-    ("request_", "closes"),
+    ("request_", "rest", "closes"),
     {
-        "all of a short body": (post(path=b"/nothing"), False),
-        "nothing of a short body": (post(LENGTH, path=b"/nothing", body=b""), True),
-        "a part of a long body": (post(b"Content-Length: 1000000", path=b"/nothing", body=SEVEN * 500), True),
-        "a part of a chunked body": (post(CHUNKED, path=b"/nothing", body=CHUNK * 500), True),
+        "all of a short body": (post(path=b"/nothing"), b"", False),
+        "nothing of a short body": (post(LENGTH, path=b"/nothing", body=b""), SEVEN, False),
+        "a part of a long body": (post(b"Content-Length: 1000000", path=b"/nothing"), SEVEN * 500, True),
+        "a part of a chunked body": (post(CHUNKED, path=b"/nothing", body=CHUNK), CHUNK * 500, True),
+        "nothing of a body that may not come": (post(LENGTH, b"Expect: 100-continue", path=b"/nothing"), b"", True),
     },
 )
-def test_a_reply_closes_the_connection_if_more_of_the_body_may_come(
-    service: Service, request_: bytes, closes: bool
+def test_a_reply_closes_the_connection_if_much_of_the_body_may_come(
+    service: Service, request_: bytes, rest: bytes, closes: bool
 ) -> None:
     with service.connect() as connection:
         connection.sendall(request_)
         reply = connection.recv(65536)
-        connection.sendall(b"a" * 400_000 if closes else get(b"/livez"))
+        connection.sendall(rest + get(b"/livez"))
         second = connection.recv(65536)
 
     assert reply.startswith(b"HTTP/1.1 404 ")

@@ -18,7 +18,7 @@ from app.asgi.route import CONNECTION
 
 KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
 MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice the size is accepted too
-MAX_HEADERS, _CHUNKS = 10_000, 1 << 20  # with trailers, and bytes of a body without an end until a part of it is read
+MAX_HEADERS, _CHUNKS = 10_000, 1 << 20  # with trailers, and bytes of a body of unknown length between two reads
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
 UNREAD_SECONDS, _WATCH_SECONDS = 60, 0.5  # until a client has read its replies, and between two looks at the clock
 _PIECES_AT_ONCE, MAX_WAITING = 256, 1024  # pieces of one read until others get their turn, and connections that wait

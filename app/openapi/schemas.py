@@ -77,9 +77,9 @@ class Prediction(DigitPrediction):
     model: ModelName
     """`name` and `version` of the model that answered."""
     left_out: OrAbsent[Annotated[int, Field(ge=1)]] = None
-    """How many marks were not read: other digits, dots above or below the digit, and marks inside of its loops. A solid
-    shape adds 1, and a digit that an edge of the picture cuts off adds 1. Absent if there are none. `POST /read` reads
-    all digits."""
+    """How many marks were not read: other digits, dots above or below the digit, and marks inside of its loops. It is 1
+    higher for a solid shape, and for a digit that the picture's edge cuts off. Absent if there are none. `POST /read`
+    reads all digits."""
     ink: OrAbsent[_Ink] = None
     """With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service saw ink, as rows
     of grey values, at most 128 pixels a side."""

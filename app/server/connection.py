@@ -117,8 +117,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         """Note that a head has ended, and return what receives its body. uvicorn adds the trailers to `headers`."""
         self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
         self._headers, given = [] if self.is_closing() else headers, dict(headers)
-        is_open = b"transfer-encoding" in given or b"expect" in given
-        length = _CHUNKS if is_open else int(given.get(b"content-length", b"0").strip()[-20:])
+        is_unknown = b"transfer-encoding" in given or b"expect" in given  # whoever waits for 100 may send no body
+        length = _CHUNKS if is_unknown else int(given.get(b"content-length", b"0").strip()[-20:])
         self._left, self._head_bytes = max(self._left + self._head_bytes + length, _HEAD), 0
 
         async def receive_body() -> Message:
@@ -156,8 +156,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             return
         self.write(b"")
         self._is_closing, self._is_discarding, self._held = True, True, b""
-        waits = LINGER_SECONDS, MAX_LINGER_SECONDS
-        self._head_deadline, self._last_deadline = (self._loop.time() + seconds for seconds in waits)
+        self._head_deadline = self._loop.time() + LINGER_SECONDS
+        self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
         if self._is_answering and not self._transport.is_closing():
             self._transport.write_eof()
             self._transport.resume_reading()

@@ -47,7 +47,7 @@ def last_line(setting: LogFormat | None) -> Iterator[LogFormat]:
 
     The block gets the format of the log. If it did not end well, SystemExit has the exit code, and no message.
     """
-    if sys.stderr is None:  # a connection might become file 2, and the log would be sent to its client
+    if sys.stderr is None:  # without this, a client could take its place and receive the log
         number = os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.stderr = open(number, "w", closefd=False)  # noqa: SIM115 - as long as the process
     configure(log_format := format_in_use(setting))

@@ -169,7 +169,7 @@ class Judged:
         scores = all_scores.select([each.row for each in seen])
         steps = [each.normalized.steps for each in seen]
         records = predictions(classifier, scores, are_normalized(steps), [each.other for each in seen])
-        has_digits = classifier.class_names is None  # other classes may have solid shapes, or marks in loops
+        has_digits = classifier.class_names is None  # of letters, say, some are solid or have marks inside
         complete(records, classifier, steps)
         for record, each in zip(records, seen, strict=True):
             if marks := each.normalized.left_out + has_digits * each.normalized.doubts:

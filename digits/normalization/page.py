@@ -218,8 +218,8 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> I
         strong = strokes > np.sort(strokes[sheet.within])[-1 - np.count_nonzero(sheet.within) // 100] / 2
         inner, beside = strong & sheet.within, strong & sheet.outside & elsewhere
         high = _LABEL * cv2.boundingRect(sheet.hulls[0])[3]
-        are_labels = sum(cv2.boundingRect(each)[3] > high for each in outlines) == len(sheet.hulls)
-        if (sheet.is_sharp and are_labels) or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
+        is_plot = sheet.is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == len(sheet.hulls)
+        if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
             yield sum(map(cv2.contourArea, sheet.hulls)), sheet.ends
 
 

@@ -118,7 +118,7 @@ def test_a_large_head_closes_the_connection(connection: socket.socket, end: byte
 
 @pytest.fixture
 def small_window(impatient: Service) -> Iterator[socket.socket]:
-    """Return a connection through which few bytes arrive that nobody reads."""
+    """Return a connection whose client reads nothing, so that the service can send only a few kB."""
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", impatient.port))

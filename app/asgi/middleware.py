@@ -63,9 +63,12 @@ class RequestMiddleware:
             return
         if self._prefix or scope.get("root_path"):
             _remove_prefix(scope, self._prefix)
+        headers = dict(scope["headers"])
+        # uvicorn takes what follows such a head for the next request, although a proxy may have taken it for the body.
+        changes_protocol = b"upgrade" in headers or scope["method"] == "CONNECT"
         connection = scope["state"].get(CONNECTION) if "state" in scope else None
         if connection is not None:
-            receive = connection.begin_request(scope["headers"], receive)
+            connection.begin_request(headers, changes_protocol=changes_protocol)
         raw_path = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
         peer = scope["client"][0] if scope.get("client") else None
         scope[REQUEST] = request = CompletedRequest("http", scope["method"], scope["path"], raw_path, peer)
@@ -75,13 +78,13 @@ class RequestMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-                headers = message.get("headers", ())
+                given = message.get("headers", ())
                 # A `Reply` has this header, and needs no other.
-                completed = headers if NOSNIFF in headers else with_defaults(headers)
-                message["headers"] = headers = [*completed, (b"x-request-id", request.request_id)]
-                is_last = self._service.registry.is_draining or (connection is not None and connection.is_last_reply())
-                if is_last and (b"connection", b"close") not in headers:
-                    headers.append((b"connection", b"close"))
+                completed = given if NOSNIFF in given else with_defaults(given)
+                message["headers"] = sent = [*completed, (b"x-request-id", request.request_id)]
+                is_last = changes_protocol or (connection is not None and connection.is_last_reply())
+                if (is_last or self._service.registry.is_draining) and (b"connection", b"close") not in sent:
+                    sent.append((b"connection", b"close"))
             body = message.get("body", b"")
             if request.method != "HEAD":  # the server leaves out its body
                 request.size += len(body)

@@ -1,28 +1,30 @@
 """One connection: uvicorn's protocol, which gets one request at a time and a transport with limits.
 
 uvicorn parses all that a client sends at once, a hundred times its size, and waits forever for slow clients. So
-`Connection` stands between the event loop and uvicorn's protocol, with the methods that asyncio documents. Later
-requests wait as bytes, and nothing more is read until they are answered. Heads that are too large or too slow, too
-many trailers, unread replies, and a crowd of connections that wait end it. `app.asgi.middleware` says when heads end.
+`Connection` stands between the event loop and uvicorn's protocol, with the methods that asyncio documents. It passes on
+a head when it is complete, then the body that the head declares, and the next head after the reply. What comes between
+waits as bytes, and nothing more is read. Heads that are too large or too slow, unread replies, and a crowd of
+connections that wait end it. `app.asgi.middleware` says when a request begins and ends.
 """
 
 import asyncio
 import math
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.types import Message, Receive
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.asgi.route import CONNECTION
+from app.server.framing import MAX_HEAD_BYTES, Body, Head
 
 KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
-MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice the size is accepted too
-MAX_HEADERS, _CHUNKS = 10_000, 1 << 20  # with trailers, and bytes of a body of unknown length between two reads
+HEAD_SECONDS = 10  # until a head is complete
+MAX_MISSING_BYTES = 64 * 1024  # of a body when its reply begins, for the connection to stay open
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
 UNREAD_SECONDS, _WATCH_SECONDS = 60, 0.5  # until a client has read its replies, and between two looks at the clock
-_PIECES_AT_ONCE, MAX_WAITING = 256, 1024  # pieces of one read until others get their turn, and connections that wait
-_END, _HEAD = b"\r\n\r\n", 2 * MAX_HEAD_BYTES  # the end of a head, and what uvicorn gets at most until a request begins
+MAX_WAITING = 1024  # connections that wait for their turn
+_HEAD = Head()
 
 
 class Connection(asyncio.Protocol, asyncio.Transport):
@@ -34,8 +36,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._state = {**arguments["app_state"], CONNECTION: self}
         self._http = HttpToolsProtocol(**arguments | {"app_state": self._state})
         self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
-        self._left, self._head_bytes = _HEAD, 0  # what uvicorn may still get: a head behind the rest of a body
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._next: Head | Body | None = _HEAD  # what uvicorn gets next; nothing before a request begins or ends
         self._reply_head, self._expects_reply_head = b"", False
         self._is_paused = self._is_answering = self._is_discarding = self._is_closing = False
         self._head_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
@@ -51,7 +52,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._timer.cancel()
         self._http.connection_lost(None)
         self._state.clear()
-        self._held, self._headers = b"", []  # otherwise, they and the parser would wait for the garbage collector
+        self._held, self._next = b"", None  # otherwise, what is held and the parser wait for the garbage collector
         del self._http
 
     def data_received(self, data: bytes) -> None:
@@ -59,35 +60,42 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         if self._is_discarding:
             self._head_deadline = self._loop.time() + LINGER_SECONDS if self._is_closing else math.inf
             return
-        if not self._is_answering and self._left == _HEAD and not self._held:
-            self._head_deadline, data = self._loop.time() + HEAD_SECONDS, _without_upgrade(data)
-            self._head_bytes = data.find(_END) + len(_END)
-        self._pass_on(self._held[self._position :] + data if self._held else data, 0)
-
-    def _pass_on(self, data: bytes, start: int) -> None:
-        """Pass on pieces of `data` that end at most one head each, until uvicorn pauses. Hold the rest."""
-        stop = min(len(data), start + MAX_HEAD_BYTES)  # until it is known whether a request has begun
-        for _ in range(_PIECES_AT_ONCE):
-            if start >= stop or self._is_paused or self._is_discarding:
-                break
-            end = data.find(_END, start) + len(_END)
-            if end < len(_END) or data.find(_END, end) < 0:
-                end = len(data)
-            end = min(end, start + MAX_HEAD_BYTES)
-            if self._left < 0 or len(self._headers) > MAX_HEADERS:
-                self._transport.abort()
-                break
-            self._left -= end - start
-            self._http.data_received(data[start:end])
-            start = end
-        self._held, self._position = (b"", 0) if start >= len(data) or self._is_discarding else (data, start)
-        if self._held and not self._is_paused:
+        self._held, self._position = self._held[self._position :] + data, 0
+        if not self._pass_on() and not self._transport.is_closing():
             self._transport.pause_reading()
+
+    def _pass_on(self) -> bool:
+        """Pass on a head or a part of a body, and hold the rest. Return whether to read more."""
+        part, start = self._next, self._position
+        if part is not None and self._held and not self._is_paused:
+            data, self._position = part.take(self._held, start)
+            if isinstance(part, Body):
+                self._is_discarding = part.is_invalid
+                self._next = part if part.missing else None if self._is_answering else _HEAD
+            elif data:
+                self._next = None
+            if data:
+                self._http.data_received(data)
+        if self._is_discarding or self._position >= len(self._held):
+            self._held, self._position = b"", 0
+        elif self._next is None or self._is_paused:
+            return False
+        elif self._position > start:
             self._wait_for_turn()
+            return False
+        elif len(self._held) - start > MAX_HEAD_BYTES:
+            self._transport.abort()
+        elif self._next is _HEAD:
+            self._head_deadline = min(self._head_deadline, self._loop.time() + HEAD_SECONDS)
+        return not self._is_paused
+
+    def _go_on(self) -> None:
+        if self._pass_on() and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _wait_for_turn(self) -> None:
         """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
-        if len(self._turns) >= MAX_WAITING and self._is_answering and self._left <= _HEAD:
+        if len(self._turns) >= MAX_WAITING and self._next is _HEAD:
             self._transport.abort()
             return
         if not self._turns:
@@ -98,9 +106,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         connection = self._turns.popleft()
         if self._turns:
             self._loop.call_soon(self._take_turn)
-        connection._pass_on(connection._held, connection._position)
-        if not connection._held and not connection._is_paused:
-            connection.resume_reading()
+        connection._go_on()
 
     def pause_reading(self) -> None:
         self._is_paused = True  # uvicorn has more than it can answer
@@ -113,31 +119,28 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         elif not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def begin_request(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Receive:
-        """Note that a head has ended, and return what receives its body. uvicorn adds the trailers to `headers`."""
+    def begin_request(self, headers: Mapping[bytes, bytes], *, changes_protocol: bool) -> None:
+        """Pass on the body of a request from now on. Discard what follows if the request asks for another protocol."""
         self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
-        self._headers, given = [] if self.is_closing() else headers, dict(headers)
-        is_unknown = b"transfer-encoding" in given or b"expect" in given  # whoever waits for 100 may send no body
-        length = _CHUNKS if is_unknown else int(given.get(b"content-length", b"0").strip()[-20:])
-        self._left, self._head_bytes = max(self._left + self._head_bytes + length, _HEAD), 0
-
-        async def receive_body() -> Message:
-            message = await receive()
-            self._left = _HEAD + length if message.get("more_body") else _HEAD
-            return message
-
-        return receive_body if self._left > _HEAD else receive
+        body = Body(headers)
+        self._is_discarding |= changes_protocol
+        self._next = body if body.missing and not self._is_discarding else None
+        if self._held:
+            self._go_on()
 
     def is_last_reply(self) -> bool:
         """Whether a reply that begins now is the last one, because much of its request's body has not arrived."""
-        self._is_discarding |= self._left > _HEAD + MAX_HEAD_BYTES
+        self._is_discarding |= isinstance(self._next, Body) and self._next.missing > MAX_MISSING_BYTES
         return self._is_discarding
 
     def end_request(self) -> None:
-        self._is_answering, self._left = False, max(self._left, _HEAD)
+        """Pass on the next head, once no body of at most 64 KiB is missing."""
+        self._is_answering, self._next = False, self._next or _HEAD
         self._head_deadline = min(self._head_deadline, self._loop.time() + KEEP_ALIVE_SECONDS)
         if self._reply_head:
             self.write(b"")
+        if self._held:
+            self._wait_for_turn()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)
@@ -155,7 +158,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         if self._is_closing:
             return
         self.write(b"")
-        self._is_closing, self._is_discarding, self._held = True, True, b""
+        self._is_closing, self._is_discarding, self._held, self._position = True, True, b"", 0
         self._head_deadline = self._loop.time() + LINGER_SECONDS
         self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
         if self._is_answering and not self._transport.is_closing():
@@ -183,15 +186,3 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             (self._transport.close if lingers else self._transport.abort)()
             self._head_deadline = self._last_deadline = now + UNREAD_SECONDS
         self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
-
-
-def _without_upgrade(data: bytes) -> bytes:
-    """Return the first read of a request without `Upgrade` in its head, and with `Connection: close`.
-
-    uvicorn loses the body of such a request, and Java's HTTP client sends it, to ask for HTTP/2.
-    """
-    end = data.find(_END)
-    if end < 0 or b"\r\nupgrade:" not in data[:end].lower():
-        return data
-    lines = [line for line in data[:end].split(b"\r\n") if not line.lower().startswith((b"upgrade:", b"connection:"))]
-    return b"\r\n".join([*lines, b"connection: close"]) + data[end:]

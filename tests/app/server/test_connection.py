@@ -1,21 +1,30 @@
-"""Odd requests on the wire are answered, and so is the next one."""
+"""Odd requests on the wire are answered, and so is the next one. What is in a body is no request."""
 
 import re
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from socket import socket
 
-from tests.app.conftest import Service, cases
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.app.conftest import UVICORN, Service, StartService, cases
 from tests.app.dialects import PNG, RAW
 
 SEVEN: bytes = RAW["content"]
 CHUNK = b"310\r\n" + SEVEN + b"\r\n"
 FILE = b'Content-Disposition: form-data; name="file"; filename="a"\r\n'
 LENGTH = b"Content-Length: 784"
+EXPECT = LENGTH, b"Expect: 100-continue"
 WEBSOCKET = b"Upgrade: websocket", b"Connection: Upgrade"
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
 def post(
     *headers: bytes,
-    path: bytes = b"/predict",
+    path: bytes = b"/predict?normalize=never",
     kind: bytes = b"application/octet-stream",
     body: bytes = SEVEN,
     version: bytes = b"1.1",
@@ -71,13 +80,13 @@ ODD = {
     "TLS": (b"\x16\x03\x01\0\xf5\1\0\0\xf1\x03\x03" + b"Z" * 240, [400]),
     "a websocket": (livez(b"Host: x", *WEBSOCKET), [200]),
     "an upgrade to HTTP/2": (post(b"Upgrade: h2c", b"Connection: Upgrade", LENGTH), [200]),
-    "a body sent without waiting for 100": (post(b"Expect: 100-continue", LENGTH), [100, 200]),
+    "a body sent without waiting for 100": (post(*EXPECT), [100, 200]),
     "BREW": (get(b"/livez", method=b"BREW"), [400]),
     "HEAD": (get(b"/livez", method=b"HEAD") + get(b"/livez"), [200, 200]),
     "GET with a body": (livez(b"Host: x", b"Content-Length: 5") + b"seven" + get(b"/livez"), [200, 200]),
     "99 requests at once, some in chunks": ((chunks(CHUNK + b"0\r\n\r\n") + get(b"/livez") + post()) * 33, [200] * 99),
     "a request after one that is not found": (get(b"/nothing") + post(), [404, 200]),
-    "a request and then nonsense": (post() + b"seven\r\n\r\n", [400]),
+    "a request and then nonsense": (post() + b"seven\r\n\r\n", [200, 400]),
     # forms
     "a form in a form": (parts(FORM_IN_FORM), [422]),
     "a part with a giant header": (parts(FILE + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n" + PNG), [400]),
@@ -119,7 +128,8 @@ def test_a_client_that_waits_for_100_is_told_to_continue(service: Service) -> No
         "nothing of a short body": (post(LENGTH, path=b"/nothing", body=b""), SEVEN, False),
         "a part of a long body": (post(b"Content-Length: 1000000", path=b"/nothing"), SEVEN * 500, True),
         "a part of a chunked body": (post(CHUNKED, path=b"/nothing", body=CHUNK), CHUNK * 500, True),
-        "nothing of a body that may not come": (post(LENGTH, b"Expect: 100-continue", path=b"/nothing"), b"", True),
+        "nothing of a body that may not come": (post(*EXPECT, path=b"/nothing", body=b""), b"", True),
+        "all of a body that might not have come": (post(*EXPECT, path=b"/nothing"), b"", False),
     },
 )
 def test_a_reply_closes_the_connection_if_much_of_the_body_may_come(
@@ -133,3 +143,119 @@ def test_a_reply_closes_the_connection_if_much_of_the_body_may_come(
 
     assert reply.startswith(b"HTTP/1.1 404 ")
     assert (b"\r\nconnection: close\r\n" in reply, second[:12]) == (closes, b"" if closes else b"HTTP/1.1 200")
+
+
+IN_BODY = (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"a" * 784))[:780] + b"\r\n\r\n"
+"""784 pixels, which are a request as well."""
+
+LAST = livez(b"Host: x", b"Connection: close")
+H2C = b"Upgrade: h2c", b"Connection: Upgrade"
+TRAILER = CHUNK + b"0\r\nUpgrade: h2c\r\n\r\n"
+
+
+def received_from(connection: socket) -> bytes:
+    """Return what the service sends until it closes the connection."""
+    parts = []
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def statuses_of(replies: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", replies)]
+
+
+@cases(
+    ("before", "headers", "statuses"),
+    {
+        "an upgrade to HTTP/2": (b"", H2C, [200, 200]),
+        "an upgrade to a websocket": (b"", WEBSOCKET, [200, 200]),
+        "in upper case, without a space": (b"", [b"UPGRADE:H2C", b"CONNECTION:UPGRADE"], [200, 200]),
+        "headers twice": (b"", [*H2C, *WEBSOCKET], [200, 200]),
+        "the connection and a proxy's": (b"", [b"Upgrade: h2c", b"Proxy-Connection: upgrade"], [200, 200]),
+        "a folded header": (b"", [b"Upgrade:", b" h2c", b"Connection: Upgrade"], [400]),
+        "folded behind another header": (b"", [b"X:", b" Upgrade: h2c", b"Connection: Upgrade"], [400]),
+        "a header behind a line feed": (b"", [b"X: y\nUpgrade: h2c", b"Connection: Upgrade"], [400]),
+        "behind line ends": (b"\r\n\r\n\n", H2C, [200, 200]),
+        "behind a request": (get(b"/nothing"), H2C, [404, 200, 200]),
+        "behind a body": (post(), H2C, [200, 200, 200]),
+        "behind a body of a request": (post(body=IN_BODY), H2C, [200, 200, 200]),
+        "behind another": (post(*H2C, LENGTH, body=IN_BODY), WEBSOCKET, [200, 200, 200]),
+        "behind chunks": (chunks(CHUNK + b"0\r\n\r\n"), H2C, [200, 200, 200]),
+        "behind a trailer": (post(CHUNKED, H2C[1], body=TRAILER), H2C, [200, 200, 200]),
+    },
+)
+def test_a_request_with_upgrade_keeps_its_body_wherever_its_head_is_split(
+    service: Service, before: bytes, headers: Sequence[bytes], statuses: list[int]
+) -> None:
+    request_ = before + post(*headers, LENGTH, body=IN_BODY)
+    replies = []
+
+    with ExitStack() as stack:
+        splits = range(max(1, len(before)), len(request_) - len(IN_BODY) + 1)
+        connections = [(stack.enter_context(service.connect()), split) for split in splits]
+        for connection, split in connections:
+            connection.sendall(request_[:split])
+        time.sleep(0.1)  # so that the service reads the two parts one after the other
+        for connection, split in connections:
+            with suppress(OSError):  # it was refused already
+                connection.sendall(request_[split:] + LAST)
+        for connection, _ in connections:
+            replies.append(statuses_of(received_from(connection)))
+
+    assert [replied for replied in replies if replied != statuses] == []
+
+
+@cases(("target", "statuses"), {"a host": (b"x:1", [400]), "a path": (b"/livez", [405]), "any": (b"*", [404])})
+def test_what_follows_connect_is_no_request(service: Service, target: bytes, statuses: list[int]) -> None:
+    head = b"CONNECT %b HTTP/1.1\r\nHost: x\r\nContent-Length: 784\r\n\r\n" % target
+    for pause in (0, 0.05):
+        with service.connect() as connection:
+            connection.sendall(head)
+            time.sleep(pause)
+            with suppress(OSError):  # it was refused already
+                connection.sendall(IN_BODY + LAST)
+
+            assert statuses_of(received_from(connection)) == statuses
+
+
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_another_server_closes_the_connection_after_an_upgrade(start_service: StartService, pause: float) -> None:
+    head, _, body = post(*H2C, LENGTH, body=IN_BODY).partition(b"\r\n\r\n")
+    with start_service(UVICORN).wait_until_ready().connect() as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        time.sleep(pause)
+        with suppress(OSError):
+            connection.sendall(body + LAST)
+
+        assert len(statuses_of(received_from(connection))) == 1
+
+
+REQUESTS = {
+    "pixels": (post(body=IN_BODY), 200),
+    "an upgrade": (post(*H2C, LENGTH, body=IN_BODY), 200),
+    "an upgrade in chunks": (post(*H2C, CHUNKED, body=b"310;a=b\r\n" + IN_BODY + b"\r\n0\r\n\r\n"), 200),
+    "tiny chunks": (chunks(b"".join(b"1\r\n%c\r\n" % each for each in IN_BODY) + b"000\r\nX: y\r\n\r\n"), 200),
+    "a chunk with line ends": (chunks(b"310\r\n" + b"\r\n" * 392 + b"\r\n0\r\n\r\n"), 200),
+    "no body": (get(b"/livez"), 200),
+    "not found, with a body": (post(path=b"/nothing", body=IN_BODY), 404),
+    "too few pixels": (post(body=IN_BODY[:-1]), 422),
+    "line ends": (b"\r\n\r\n" + get(b"/livez"), 200),
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.sampled_from([*REQUESTS]), min_size=1, max_size=6), data=st.data())
+def test_requests_are_answered_one_by_one_wherever_they_are_split(
+    service: Service, names: list[str], data: st.DataObject
+) -> None:
+    sent = b"".join(REQUESTS[name][0] for name in names) + LAST
+    ends = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=8)))
+
+    with service.connect() as connection:
+        for start, end in zip([0, *ends], [*ends, len(sent)], strict=True):
+            connection.sendall(sent[start:end])
+            time.sleep(0.002)
+
+        assert statuses_of(received_from(connection)) == [*(REQUESTS[name][1] for name in names), 200]

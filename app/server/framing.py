@@ -1,0 +1,89 @@
+"""Where a request's head and body end in the bytes of a connection (RFC 9112, sections 2, 6 and 7.1).
+
+uvicorn's parser reads these bytes too, refuses what is invalid, and decides what a request is. Here only the ends are
+found, so that uvicorn never gets a byte that belongs to the next request.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Maximum size of a head, of the line before a chunk, and of the trailers."""
+
+_PIECE_BYTES, _PIECE_CHUNKS = 64 * 1024, 256  # of a body, until another connection gets its turn
+_END = b"\r\n\r\n"
+_METHOD = re.compile(rb"(?!PRI )[A-Z]")  # PRI begins HTTP/2
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+_CHUNK = re.compile(rb"([0-9a-f]+)(?:;[^\r\n]*)?\r\n", re.IGNORECASE)
+
+
+class Head:
+    """The head of a request. Line ends before it do not count."""
+
+    def take(self, data: bytes, start: int) -> tuple[bytes, int]:
+        """Return the head at `start` without its `Upgrade` lines, and where it ends. It is empty if it is incomplete.
+
+        What does not begin as a head is returned as a whole, for the parser to refuse it.
+
+        The service speaks no other protocol, and the parser would take the body of a request with `Upgrade` for the
+        next request. Java's HTTP client sends this header to ask for HTTP/2.
+        """
+        begin = start if data[start] not in b"\r\n" else len(data) - len(data[start:].lstrip(b"\r\n"))
+        if begin < len(data) and not _METHOD.match(data, begin):
+            return data[begin:], len(data)
+        end = data.find(_END, begin, begin + MAX_HEAD_BYTES) + len(_END)
+        if end < len(_END):
+            return b"", begin
+        head = data[begin:end]
+        return _UPGRADE.sub(b"", head) if b"\r\nupgrade:" in head.lower() else head, end
+
+
+class Body:
+    """The body of a request, which the parser measures by the same headers."""
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+        """Read headers with lower-case names that the parser has accepted."""
+        self._is_chunked = b"transfer-encoding" in headers
+        # The parser refuses numbers above 64 bits, but `int` refuses long ones, even if they begin with zeros.
+        self._left = 0 if self._is_chunked else int(headers.get(b"content-length", b"0").strip()[-20:])
+        self._may_not_come = b"expect" in headers  # a client that waits for 100 may send no body after another reply
+        self.is_invalid = False
+
+    @property
+    def missing(self) -> float:
+        """Number of bytes that may still come."""
+        return math.inf if self._is_chunked or (self._left and self._may_not_come) else self._left
+
+    def take(self, data: bytes, start: int) -> tuple[bytes, int]:
+        """Return the next part of the body, which begins at `start`, and where it ends.
+
+        It is empty if the line before a chunk, or the trailers, are incomplete. If that line is invalid, the part ends
+        with it, for the parser to refuse it, and `is_invalid` is set.
+        """
+        end, stop = start, min(len(data), start + _PIECE_BYTES)
+        for _ in range(_PIECE_CHUNKS):
+            taken = min(self._left, stop - end)
+            self._left -= taken
+            end += taken
+            if self._left or not self._is_chunked or not self._begin_chunk(data, end):
+                break
+        return data[start:end], end
+
+    def _begin_chunk(self, data: bytes, start: int) -> bool:
+        """Note how long the chunk at `start` is, with its line. Return whether it is known."""
+        line_end = data.find(b"\r\n", start, start + MAX_HEAD_BYTES)
+        if line_end < 0:
+            return False
+        end, line = line_end + 2, _CHUNK.match(data, start, line_end + 2)
+        size = int(line[1], 16) if line else 0
+        if size:
+            end += size + 2
+        elif line:
+            end = data.find(_END, line_end, line_end + MAX_HEAD_BYTES) + len(_END)
+            if end < len(_END):
+                return False
+        self.is_invalid = not line
+        self._is_chunked = size > 0
+        self._left = end - start
+        return True

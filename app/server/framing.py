@@ -34,7 +34,7 @@ class Head:
             return data[begin:], len(data)
         end = data.find(_END, begin, begin + MAX_HEAD_BYTES) + len(_END)
         if end < len(_END):
-            return b"", begin
+            return b"", start
         head = data[begin:end]
         return _UPGRADE.sub(b"", head) if b"\r\nupgrade:" in head.lower() else head, end
 

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
-from socket import create_connection, socket
+from socket import SHUT_WR, create_connection, socket
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
@@ -100,6 +100,26 @@ def upgrades(target: Target) -> str:
     """500 upgrades with heads of 40 kB at once, on 4 connections"""
     head = b"GET /livez HTTP/1.1\r\nHost:a\r\nConnection:upgrade\r\nUpgrade:x\r\nX:" + b"a" * 40_000 + b"\r\n\r\n"
     return _pipeline(target, head * 500, 4)
+
+
+def hidden_requests(target: Target) -> str:
+    """1000 requests hidden in bodies, behind heads with Upgrade that arrive in two parts, from 4 clients"""
+    hidden = b"GET /livez HTTP/1.1\r\nHost:a\r\nConnection:close\r\n\r\n"
+    fields = b"Host:a\r\nConnection:Upgrade\r\nUpgrade:h2c\r\nContent-Length:%d\r\n\r\n" % len(hidden)
+
+    def client() -> list[str]:
+        outcomes = []
+        for _ in range(250):
+            with suppress(OSError), target.connect() as connection:
+                connection.sendall(b"POST /nothing HTTP/1.1\r\n" + fields[:30])
+                time.sleep(0.002)
+                connection.sendall(fields[30:] + hidden)
+                connection.shutdown(SHUT_WR)
+                replies = b"".join(iter(lambda: connection.recv(65536), b""))
+                outcomes.append("answered" if b"HTTP/1.1 200 " in replies else "not answered")
+        return outcomes
+
+    return _counted(_from_clients(4, client))
 
 
 def documents(target: Target) -> str:
@@ -260,6 +280,7 @@ ATTACKS: dict[str, Callable[[Target], str]] = {
     for attack in (
         pipelined,
         upgrades,
+        hidden_requests,
         documents,
         endless_heads,
         empty_inputs,

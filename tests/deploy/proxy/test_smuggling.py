@@ -11,7 +11,7 @@ from tests.conftest import needs
 from tests.deploy.proxy.edge import HOST, RAW, edge
 from tests.load import SEVEN
 
-HIDDEN = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-ID: hidden\r\n\r\n"
+HIDDEN = b"GET /nothing HTTP/1.1\r\nHost: x\r\nX-Request-ID: hidden\r\n\r\n"
 
 SMALL_WINDOW = """
 import app.__main__

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from app.api.grpc.requirements import check_requirements
-from app.server.connection import KEEP_ALIVE_SECONDS, Connection
+from app.server.connection import HEAD_SECONDS, KEEP_ALIVE_SECONDS, Connection
 from app.settings import Settings, warnings_about
 from app.telemetry import logs
 from app.telemetry.stderr import log_native_lines
@@ -48,7 +48,11 @@ def start(settings: Settings) -> int:
         logs.announce(f"http://{host}:{listener.getsockname()[1]}", log_format)
         # `app.telemetry` writes the log and reads the headers of proxies.
         options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
-        options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": FINISH_SECONDS}
+        # `Connection` closes idle connections earlier. uvicorn would close one whose head has begun to arrive.
+        options |= {
+            "timeout_keep_alive": KEEP_ALIVE_SECONDS + HEAD_SECONDS,
+            "timeout_graceful_shutdown": FINISH_SECONDS,
+        }
         options |= {"lifespan": "on", "ws": "none", "server_header": False}
         uvicorn.Server(uvicorn.Config(app, http=Connection, **options)).run(sockets=[listener])
     return 0

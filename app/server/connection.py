@@ -39,8 +39,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._next: Head | Body | None = _HEAD  # what uvicorn gets next; nothing before a request begins or ends
         self._reply_head, self._expects_reply_head = b"", False
         self._is_paused = self._is_answering = self._is_discarding = self._is_closing = False
-        self._head_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
-        self._unread_deadline = self._last_deadline = math.inf
+        self._idle_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
+        self._head_deadline = self._unread_deadline = self._last_deadline = math.inf
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
     def data_received(self, data: bytes) -> None:
         """Pass on what has arrived. Discard it if it is behind what the last reply answers."""
         if self._is_discarding:
-            self._head_deadline = self._loop.time() + LINGER_SECONDS if self._is_closing else math.inf
+            self._idle_deadline = self._loop.time() + LINGER_SECONDS if self._is_closing else math.inf
             return
         self._held, self._position = self._held[self._position :] + data, 0
         if not self._pass_on() and not self._transport.is_closing():
@@ -70,13 +70,15 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         if part is not None and self._held and not self._is_paused:
             data, self._position = part.take(self._held, start)
             if isinstance(part, Body):
-                self._is_discarding = part.is_invalid
                 self._next = part if part.missing else None if self._is_answering else _HEAD
-            elif data:
-                self._next = None
+            elif data or self._position < len(self._held):
+                self._begin_head()
+                self._next = None if data else part
             if data:
                 self._http.data_received(data)
-        if self._is_discarding or self._position >= len(self._held):
+            if isinstance(part, Body) and part.is_invalid:
+                self._discard()
+        if self._position >= len(self._held):
             self._held, self._position = b"", 0
         elif self._next is None or self._is_paused:
             return False
@@ -85,9 +87,18 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             return False
         elif len(self._held) - start > MAX_HEAD_BYTES:
             self._transport.abort()
-        elif self._next is _HEAD:
-            self._head_deadline = min(self._head_deadline, self._loop.time() + HEAD_SECONDS)
-        return not self._is_paused
+        return self._is_discarding or not self._is_paused
+
+    def _discard(self) -> None:
+        """Pass on nothing more. Read on, because a client may read its reply only when it has sent everything."""
+        self._is_discarding, self._next, self._held, self._position = True, None, b"", 0
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _begin_head(self) -> None:
+        """Limit the time until a request begins."""
+        self._idle_deadline = math.inf
+        self._head_deadline = min(self._head_deadline, self._loop.time() + HEAD_SECONDS)
 
     def _go_on(self) -> None:
         if self._pass_on() and not self._transport.is_closing():
@@ -121,22 +132,25 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 
     def begin_request(self, headers: Mapping[bytes, bytes], *, changes_protocol: bool) -> None:
         """Pass on the body of a request from now on. Discard what follows if the request asks for another protocol."""
-        self._is_answering, self._expects_reply_head, self._head_deadline = True, True, math.inf
+        self._is_answering, self._expects_reply_head = True, True
+        self._idle_deadline = self._head_deadline = math.inf
         body = Body(headers)
-        self._is_discarding |= changes_protocol
-        self._next = body if body.missing and not self._is_discarding else None
-        if self._held:
+        self._next = body if body.missing else None
+        if changes_protocol or self._is_closing:
+            self._discard()
+        elif self._held:
             self._go_on()
 
     def is_last_reply(self) -> bool:
         """Whether a reply that begins now is the last one, because much of its request's body has not arrived."""
-        self._is_discarding |= isinstance(self._next, Body) and self._next.missing > MAX_MISSING_BYTES
+        if isinstance(self._next, Body) and self._next.missing > MAX_MISSING_BYTES:
+            self._discard()
         return self._is_discarding
 
     def end_request(self) -> None:
         """Pass on the next head, once no body of at most 64 KiB is missing."""
         self._is_answering, self._next = False, self._next or _HEAD
-        self._head_deadline = min(self._head_deadline, self._loop.time() + KEEP_ALIVE_SECONDS)
+        self._idle_deadline = min(self._idle_deadline, self._loop.time() + KEEP_ALIVE_SECONDS)
         if self._reply_head:
             self.write(b"")
         if self._held:
@@ -158,12 +172,12 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         if self._is_closing:
             return
         self.write(b"")
-        self._is_closing, self._is_discarding, self._held, self._position = True, True, b"", 0
-        self._head_deadline = self._loop.time() + LINGER_SECONDS
+        self._is_closing = True
+        self._discard()
+        self._idle_deadline = self._loop.time() + LINGER_SECONDS
         self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
         if self._is_answering and not self._transport.is_closing():
             self._transport.write_eof()
-            self._transport.resume_reading()
         else:
             self._transport.close()
 
@@ -181,8 +195,8 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 
     def _watch(self) -> None:
         now = self._loop.time()
-        if now >= min(self._head_deadline, self._unread_deadline, self._last_deadline):
+        if now >= min(self._idle_deadline, self._head_deadline, self._unread_deadline, self._last_deadline):
             lingers = self._is_closing and not self._transport.is_closing()
             (self._transport.close if lingers else self._transport.abort)()
-            self._head_deadline = self._last_deadline = now + UNREAD_SECONDS
+            self._idle_deadline = self._last_deadline = now + UNREAD_SECONDS
         self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)

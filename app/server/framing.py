@@ -12,29 +12,36 @@ MAX_HEAD_BYTES = 64 * 1024
 """Maximum size of a head, of the line before a chunk, and of the trailers."""
 
 _PIECE_BYTES, _PIECE_CHUNKS = 64 * 1024, 256  # of a body, until another connection gets its turn
-_END = b"\r\n\r\n"
+_MAX_LINE_ENDS = 64  # before a head
+_END, _LAST_CHUNK = b"\r\n\r\n", b"0\r\n\r\n"
 _METHOD = re.compile(rb"(?!PRI )[A-Z]")  # PRI begins HTTP/2
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 _CHUNK = re.compile(rb"([0-9a-f]+)(?:;[^\r\n]*)?\r\n", re.IGNORECASE)
+_INVALID = b"\0"  # the parser refuses it at the beginning of a head
 
 
 class Head:
     """The head of a request. Line ends before it do not count."""
 
     def take(self, data: bytes, start: int) -> tuple[bytes, int]:
-        """Return the head at `start` without its `Upgrade` lines, and where it ends. It is empty if it is incomplete.
-
-        What does not begin as a head is returned as a whole, for the parser to refuse it.
+        """Return the head at `start` without its `Upgrade` lines, and how far `data` was used.
 
         The service speaks no other protocol, and the parser would take the body of a request with `Upgrade` for the
-        next request. Java's HTTP client sends this header to ask for HTTP/2.
+        next request. Java's HTTP client sends this header to ask for HTTP/2. An incomplete head is empty. If it can
+        never become valid, something that the parser refuses is returned.
         """
-        begin = start if data[start] not in b"\r\n" else len(data) - len(data[start:].lstrip(b"\r\n"))
-        if begin < len(data) and not _METHOD.match(data, begin):
-            return data[begin:], len(data)
+        begin, limit = start, min(len(data), start + _MAX_LINE_ENDS)
+        while begin < limit and data[begin] in b"\r\n":
+            begin += 1
+        if begin == len(data):
+            return b"", begin
         end = data.find(_END, begin, begin + MAX_HEAD_BYTES) + len(_END)
-        if end < len(_END):
-            return b"", start
+        is_complete = end >= len(_END)
+        has_bare_line_feed = not is_complete and data.count(b"\n", begin) > data.count(b"\r\n", begin)
+        if not _METHOD.match(data, begin) or has_bare_line_feed:
+            return _INVALID, len(data)
+        if not is_complete:
+            return b"", begin
         head = data[begin:end]
         return _UPGRADE.sub(b"", head) if b"\r\nupgrade:" in head.lower() else head, end
 
@@ -56,34 +63,32 @@ class Body:
         return math.inf if self._is_chunked or (self._left and self._may_not_come) else self._left
 
     def take(self, data: bytes, start: int) -> tuple[bytes, int]:
-        """Return the next part of the body, which begins at `start`, and where it ends.
+        """Return the next part of the body, which begins at `start`, and how far `data` was used.
 
         It is empty if the line before a chunk, or the trailers, are incomplete. If that line is invalid, the part ends
-        with it, for the parser to refuse it, and `is_invalid` is set.
+        with it, for the parser to refuse it, and `is_invalid` is set. Trailers are left out: uvicorn would add them to
+        the headers, and `Connection: close` among them would make its parser ignore the next request.
         """
         end, stop = start, min(len(data), start + _PIECE_BYTES)
         for _ in range(_PIECE_CHUNKS):
             taken = min(self._left, stop - end)
             self._left -= taken
             end += taken
-            if self._left or not self._is_chunked or not self._begin_chunk(data, end):
+            if self._left or not self._is_chunked:
                 break
+            line_end = data.find(b"\r\n", end, end + MAX_HEAD_BYTES)
+            if line_end < 0:
+                break
+            line = _CHUNK.match(data, end, line_end + 2)
+            if line is None:
+                self._is_chunked, self.is_invalid = False, True
+                return data[start : line_end + 2], line_end + 2
+            size = int(line[1], 16)
+            if not size:
+                trailers_end = data.find(_END, line_end, line_end + MAX_HEAD_BYTES) + len(_END)
+                if trailers_end < len(_END):
+                    break
+                self._is_chunked = False
+                return data[start:end] + _LAST_CHUNK, trailers_end
+            self._left = line_end + 2 - end + size + 2
         return data[start:end], end
-
-    def _begin_chunk(self, data: bytes, start: int) -> bool:
-        """Note how long the chunk at `start` is, with its line. Return whether it is known."""
-        line_end = data.find(b"\r\n", start, start + MAX_HEAD_BYTES)
-        if line_end < 0:
-            return False
-        end, line = line_end + 2, _CHUNK.match(data, start, line_end + 2)
-        size = int(line[1], 16) if line else 0
-        if size:
-            end += size + 2
-        elif line:
-            end = data.find(_END, line_end, line_end + MAX_HEAD_BYTES) + len(_END)
-            if end < len(_END):
-                return False
-        self.is_invalid = not line
-        self._is_chunked = size > 0
-        self._left = end - start
-        return True

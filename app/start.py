@@ -48,11 +48,9 @@ def start(settings: Settings) -> int:
         logs.announce(f"http://{host}:{listener.getsockname()[1]}", log_format)
         # `app.telemetry` writes the log and reads the headers of proxies.
         options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
-        # `Connection` closes idle connections earlier. uvicorn would close one whose head has begun to arrive.
-        options |= {
-            "timeout_keep_alive": KEEP_ALIVE_SECONDS + HEAD_SECONDS,
-            "timeout_graceful_shutdown": FINISH_SECONDS,
-        }
+        # uvicorn does not see an incomplete head. So its timer must be longer than both limits of `Connection`.
+        options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS + HEAD_SECONDS}
+        options |= {"timeout_graceful_shutdown": FINISH_SECONDS}
         options |= {"lifespan": "on", "ws": "none", "server_header": False}
         uvicorn.Server(uvicorn.Config(app, http=Connection, **options)).run(sockets=[listener])
     return 0

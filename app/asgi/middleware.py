@@ -82,7 +82,7 @@ class RequestMiddleware:
                 # A `Reply` has this header, and needs no other.
                 completed = given if NOSNIFF in given else with_defaults(given)
                 message["headers"] = sent = [*completed, (b"x-request-id", request.request_id)]
-                is_last = changes_protocol or (connection is not None and connection.is_last_reply())
+                is_last = changes_protocol or (connection is not None and connection.begin_reply())
                 if (is_last or self._service.registry.is_draining) and (b"connection", b"close") not in sent:
                     sent.append((b"connection", b"close"))
             body = message.get("body", b"")

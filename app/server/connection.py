@@ -1,10 +1,10 @@
 """One connection: uvicorn's protocol, which gets one request at a time and a transport with limits.
 
-uvicorn parses all that a client sends at once, a hundred times its size, and waits forever for slow clients. So
-`Connection` stands between the event loop and uvicorn's protocol, with the methods that asyncio documents. It passes on
-a head when it is complete, then the body that the head declares, and the next head after the reply. What comes between
-waits as bytes, and nothing more is read. Heads that are too large or too slow, unread replies, and a crowd of
-connections that wait end it. `app.asgi.middleware` says when a request begins and ends.
+uvicorn parses everything that a client sends at once, which takes a hundred times the memory of the bytes, and waits
+forever for slow clients. So `Connection` stands between the event loop and uvicorn's protocol, with the methods that
+asyncio documents. It passes on a head when it is complete, then the body that the head declares, and after the reply
+the next head. Bytes that arrive too early wait, and nothing more is read. A connection ends if its head is too large or
+too slow, if its replies are not read, or if too many wait. `app.asgi.middleware` says when a request begins and ends.
 """
 
 import asyncio
@@ -52,16 +52,17 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._timer.cancel()
         self._http.connection_lost(None)
         self._state.clear()
-        self._held, self._next = b"", None  # otherwise, what is held and the parser wait for the garbage collector
-        del self._http
+        self._held, self._next = b"", None
+        del self._http  # otherwise, the parser waits for the garbage collector
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what has arrived. Discard it if it is behind what the last reply answers."""
+        """Pass on what has arrived. Behind the last request, throw it away."""
         if self._is_discarding:
-            self._idle_deadline = self._loop.time() + LINGER_SECONDS if self._is_closing else math.inf
+            if self._is_closing:
+                self._idle_deadline = self._loop.time() + LINGER_SECONDS
             return
         self._held, self._position = self._held[self._position :] + data, 0
-        if not self._pass_on() and not self._transport.is_closing():
+        if not self._pass_on():
             self._transport.pause_reading()
 
     def _pass_on(self) -> bool:
@@ -76,7 +77,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
                 self._next = None if data else part
             if data:
                 self._http.data_received(data)
-            if isinstance(part, Body) and part.is_invalid:
+            if isinstance(part, Body) and part.is_invalid:  # uvicorn refuses it; if not, it gets nothing more
                 self._discard()
         if self._position >= len(self._held):
             self._held, self._position = b"", 0
@@ -92,8 +93,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
     def _discard(self) -> None:
         """Pass on nothing more. Read on, because a client may read its reply only when it has sent everything."""
         self._is_discarding, self._next, self._held, self._position = True, None, b"", 0
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._transport.resume_reading()
 
     def _begin_head(self) -> None:
         """Limit the time until a request begins."""
@@ -101,13 +101,13 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._head_deadline = min(self._head_deadline, self._loop.time() + HEAD_SECONDS)
 
     def _go_on(self) -> None:
-        if self._pass_on() and not self._transport.is_closing():
+        if self._pass_on():
             self._transport.resume_reading()
 
     def _wait_for_turn(self) -> None:
         """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
         if len(self._turns) >= MAX_WAITING and self._next is _HEAD:
-            self._transport.abort()
+            self.close()
             return
         if not self._turns:
             self._loop.call_soon(self._take_turn)
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._is_paused = False  # what is held comes before what is read
         if self._held:
             self._wait_for_turn()
-        elif not self._transport.is_closing():
+        else:
             self._transport.resume_reading()
 
     def begin_request(self, headers: Mapping[bytes, bytes], *, changes_protocol: bool) -> None:
@@ -136,19 +136,19 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._idle_deadline = self._head_deadline = math.inf
         body = Body(headers)
         self._next = body if body.missing else None
-        if changes_protocol or self._is_closing:
+        if changes_protocol:
             self._discard()
         elif self._held:
             self._go_on()
 
-    def is_last_reply(self) -> bool:
-        """Whether a reply that begins now is the last one, because much of its request's body has not arrived."""
+    def begin_reply(self) -> bool:
+        """Return whether the reply is the last one, because uvicorn does not have much of its request's body."""
         if isinstance(self._next, Body) and self._next.missing > MAX_MISSING_BYTES:
             self._discard()
         return self._is_discarding
 
     def end_request(self) -> None:
-        """Pass on the next head, once no body of at most 64 KiB is missing."""
+        """Pass on the rest of the body, of which at most 64 KiB are missing, and then the next head."""
         self._is_answering, self._next = False, self._next or _HEAD
         self._idle_deadline = min(self._idle_deadline, self._loop.time() + KEEP_ALIVE_SECONDS)
         if self._reply_head:
@@ -172,13 +172,13 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         if self._is_closing:
             return
         self.write(b"")
-        self._is_closing = True
         self._discard()
-        self._idle_deadline = self._loop.time() + LINGER_SECONDS
-        self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
+        self._is_closing, self._head_deadline, now = True, math.inf, self._loop.time()
         if self._is_answering and not self._transport.is_closing():
+            self._idle_deadline, self._last_deadline = now + LINGER_SECONDS, now + MAX_LINGER_SECONDS
             self._transport.write_eof()
         else:
+            self._last_deadline = now + UNREAD_SECONDS
             self._transport.close()
 
     def is_closing(self) -> bool:

@@ -1,7 +1,8 @@
 """Where a request's head and body end in the bytes of a connection (RFC 9112, sections 2, 6 and 7.1).
 
-uvicorn's parser reads these bytes too, refuses what is invalid, and decides what a request is. Here only the ends are
-found, so that uvicorn never gets a byte that belongs to the next request.
+uvicorn's parser reads these bytes too, and decides what a request is. This module finds where heads and bodies end, so
+that the parser never gets a byte of the next request. It leaves out `Upgrade` and trailers, and refuses what can never
+become a head.
 """
 
 import math
@@ -12,7 +13,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """Maximum size of a head, of the line before a chunk, and of the trailers."""
 
 _PIECE_BYTES, _PIECE_CHUNKS = 64 * 1024, 256  # of a body, until another connection gets its turn
-_MAX_LINE_ENDS = 64  # before a head
+_LINE_END_BYTES = 64  # that are skipped before a head
 _END, _LAST_CHUNK = b"\r\n\r\n", b"0\r\n\r\n"
 _METHOD = re.compile(rb"(?!PRI )[A-Z]")  # PRI begins HTTP/2
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
@@ -21,7 +22,7 @@ _INVALID = b"\0"  # the parser refuses it at the beginning of a head
 
 
 class Head:
-    """The head of a request. Line ends before it do not count."""
+    """The head of a request."""
 
     def take(self, data: bytes, start: int) -> tuple[bytes, int]:
         """Return the head at `start` without its `Upgrade` lines, and how far `data` was used.
@@ -30,17 +31,16 @@ class Head:
         next request. Java's HTTP client sends this header to ask for HTTP/2. An incomplete head is empty. If it can
         never become valid, something that the parser refuses is returned.
         """
-        begin, limit = start, min(len(data), start + _MAX_LINE_ENDS)
+        begin, limit = start, min(len(data), start + _LINE_END_BYTES)
         while begin < limit and data[begin] in b"\r\n":
             begin += 1
         if begin == len(data):
             return b"", begin
         end = data.find(_END, begin, begin + MAX_HEAD_BYTES) + len(_END)
-        is_complete = end >= len(_END)
-        has_bare_line_feed = not is_complete and data.count(b"\n", begin) > data.count(b"\r\n", begin)
-        if not _METHOD.match(data, begin) or has_bare_line_feed:
+        line_end = data.find(b"\n", begin, begin + MAX_HEAD_BYTES)
+        if not _METHOD.match(data, begin) or (line_end > 0 and data[line_end - 1] != ord("\r")):
             return _INVALID, len(data)
-        if not is_complete:
+        if end < len(_END):
             return b"", begin
         head = data[begin:end]
         return _UPGRADE.sub(b"", head) if b"\r\nupgrade:" in head.lower() else head, end
@@ -59,7 +59,7 @@ class Body:
 
     @property
     def missing(self) -> float:
-        """Number of bytes that may still come."""
+        """Number of bytes that `take` has not returned. It is infinite if nobody knows how many will come."""
         return math.inf if self._is_chunked or (self._left and self._may_not_come) else self._left
 
     def take(self, data: bytes, start: int) -> tuple[bytes, int]:

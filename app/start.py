@@ -50,8 +50,7 @@ def start(settings: Settings) -> int:
         options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
         # uvicorn does not see an incomplete head. So its timer must be longer than both limits of `Connection`.
         options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS + HEAD_SECONDS}
-        options |= {"timeout_graceful_shutdown": FINISH_SECONDS}
-        options |= {"lifespan": "on", "ws": "none", "server_header": False}
+        options |= {"timeout_graceful_shutdown": FINISH_SECONDS, "lifespan": "on", "ws": "none", "server_header": False}
         uvicorn.Server(uvicorn.Config(app, http=Connection, **options)).run(sockets=[listener])
     return 0
 

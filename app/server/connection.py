@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._state = {**arguments["app_state"], CONNECTION: self}
         self._http = HttpToolsProtocol(**arguments | {"app_state": self._state})
         self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
-        self._next: Head | Body | None = _HEAD  # what uvicorn gets next; nothing before a request begins or ends
+        self._next: Head | Body | None = _HEAD  # what uvicorn gets next; None while it must get nothing
         self._reply_head, self._expects_reply_head = b"", False
         self._is_paused = self._is_answering = self._is_discarding = self._is_closing = False
         self._idle_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
@@ -52,7 +52,6 @@ class Connection(asyncio.Protocol, asyncio.Transport):
         self._timer.cancel()
         self._http.connection_lost(None)
         self._state.clear()
-        self._held, self._next = b"", None
         del self._http  # otherwise, the parser waits for the garbage collector
 
     def data_received(self, data: bytes) -> None:
@@ -67,18 +66,9 @@ class Connection(asyncio.Protocol, asyncio.Transport):
 
     def _pass_on(self) -> bool:
         """Pass on a head or a part of a body, and hold the rest. Return whether to read more."""
-        part, start = self._next, self._position
-        if part is not None and self._held and not self._is_paused:
-            data, self._position = part.take(self._held, start)
-            if isinstance(part, Body):
-                self._next = part if part.missing else None if self._is_answering else _HEAD
-            elif data or self._position < len(self._held):
-                self._begin_head()
-                self._next = None if data else part
-            if data:
-                self._http.data_received(data)
-            if isinstance(part, Body) and part.is_invalid:  # uvicorn refuses it; if not, it gets nothing more
-                self._discard()
+        start = self._position
+        if self._next is not None and self._held and not self._is_paused:
+            self._pass_on_part(self._next)
         if self._position >= len(self._held):
             self._held, self._position = b"", 0
         elif self._next is None or self._is_paused:
@@ -90,15 +80,24 @@ class Connection(asyncio.Protocol, asyncio.Transport):
             self._transport.abort()
         return self._is_discarding or not self._is_paused
 
+    def _pass_on_part(self, part: Head | Body) -> None:
+        data, self._position = part.take(self._held, self._position)
+        if isinstance(part, Body):
+            if not part.missing:
+                self._next = None if self._is_answering else _HEAD
+        elif data or self._position < len(self._held):  # a head has begun
+            self._idle_deadline = math.inf
+            self._head_deadline = min(self._head_deadline, self._loop.time() + HEAD_SECONDS)
+            self._next = None if data else _HEAD
+        if data:
+            self._http.data_received(data)
+        if isinstance(part, Body) and part.is_invalid:  # uvicorn refuses it; if not, it gets nothing more
+            self._discard()
+
     def _discard(self) -> None:
         """Pass on nothing more. Read on, because a client may read its reply only when it has sent everything."""
         self._is_discarding, self._next, self._held, self._position = True, None, b"", 0
         self._transport.resume_reading()
-
-    def _begin_head(self) -> None:
-        """Limit the time until a request begins."""
-        self._idle_deadline = math.inf
-        self._head_deadline = min(self._head_deadline, self._loop.time() + HEAD_SECONDS)
 
     def _go_on(self) -> None:
         if self._pass_on():

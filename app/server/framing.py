@@ -59,7 +59,7 @@ class Body:
 
     @property
     def missing(self) -> float:
-        """Number of bytes that `take` has not returned. It is infinite if nobody knows how many will come."""
+        """Number of bytes that are still to be taken. It is infinite for chunks, and for a body that may not come."""
         return math.inf if self._is_chunked or (self._left and self._may_not_come) else self._left
 
     def take(self, data: bytes, start: int) -> tuple[bytes, int]:

@@ -146,6 +146,15 @@ class Service:
         return self.process.wait(timeout=self._start_seconds)
 
 
+def received(connection: socket.socket) -> bytes:
+    """Return what the service sends until it closes the connection."""
+    parts = []
+    with suppress(ConnectionResetError):  # the service closed while the client was still sending
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
 @contextmanager
 def running_service(
     folder: Path, *, cwd: str | Path = REPOSITORY, ready_at: str = "/readyz", **settings: str

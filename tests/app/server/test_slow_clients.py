@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from app.server.framing import MAX_HEAD_BYTES
-from tests.app.conftest import Service, cases
+from tests.app.conftest import Service, cases, received
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow
@@ -52,15 +52,6 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def connection(impatient: Service) -> Iterator[socket.socket]:
     with impatient.connect() as connection:
         yield connection
-
-
-def received(connection: socket.socket) -> bytes:
-    """Return what the server sends until it closes the connection."""
-    parts = []
-    with suppress(ConnectionResetError):  # the server closed while the client was still sending
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
 
 
 def cut_off(connection: socket.socket, parts: Sequence[bytes], pause: float = 0) -> bool:

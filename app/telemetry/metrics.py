@@ -137,6 +137,7 @@ class Metrics(Collector):
         self._model = gauge(
             "digits_model_info", "1 for the model version that is served, else 0.", ("name", "version", "graph")
         )
+        self._classes = gauge("digits_model_classes", "Number of classes of the served model, or 0 without one.")
         self._warnings = gauge("digits_warnings", "Warnings that /health has now.", ("about",))
         self._ready = gauge("digits_ready", "1 when the service is ready, else 0.")
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
@@ -184,10 +185,11 @@ class Metrics(Collector):
         if scores.novelty is not None:
             self._novelty.values().extend(scores.novelty.tolist())
 
-    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None) -> None:
-        """Set the state gauges: requests in work, readiness, and name, version and graph of the served model."""
+    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None, classes: int) -> None:
+        """Set the state gauges. `model` is the name, version and graph of the served model, with this many classes."""
         self._in_progress.set(in_progress)
         self._ready.set(ready)
+        self._classes.set(classes)
         if model != self._served:
             for version, is_served in ((self._served, 0), (model, 1)):
                 if version is not None:

@@ -125,6 +125,16 @@ def test_requests_in_work_are_counted(service: Service) -> None:
     assert Scrape(service.client).requests()["/predict", "499"] == gone_before + 1
 
 
+@cases(("started", "classes"), {"digits": ("service", 10), "shapes": ("shapes", 3), "no model": ("modelless", 0)})
+def test_the_number_of_classes_is_that_of_the_served_model(
+    started: str, classes: int, request: pytest.FixtureRequest
+) -> None:
+    service: Service = request.getfixturevalue(started)
+
+    line = f"\ndigits_model_classes {classes}.0\n"
+    service.wait_for(lambda: line in service.client.get("/metrics").text, line)
+
+
 @cases(
     ("file", "content", "limit"),
     {

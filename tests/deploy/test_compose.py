@@ -1,5 +1,6 @@
 """The compose files limit memory without swap, and Prometheus finds their containers."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,9 @@ from tests.conftest import REPOSITORY
 FILES = (REPOSITORY / "docker-compose.yml", *sorted((REPOSITORY / "deploy" / "proxy").glob("*.yml")))
 
 
-class ComposeLoader(yaml.SafeLoader):
-    """Reads the tags `!reset` and `!override` as the lists behind them."""
-
-
-ComposeLoader.add_multi_constructor("!", lambda loader, _, node: loader.construct_sequence(node))
-
-
 def services(file: Path) -> dict[str, dict[str, Any]]:
-    listed: dict[str, dict[str, Any]] = yaml.load(file.read_text(), ComposeLoader)["services"]
+    plain = re.sub("!(reset|override) ", "", file.read_text())
+    listed: dict[str, dict[str, Any]] = yaml.safe_load(plain)["services"]
     return listed
 
 

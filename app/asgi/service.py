@@ -54,7 +54,8 @@ class Service:
         ready = self.registry.unready_reason() is None
         manifest = self.registry.served_manifest()
         model = None if manifest is None else (manifest.name, str(manifest.version), manifest.graph)
-        self.metrics.set_state(in_progress=self.accounting.in_progress, ready=ready, model=model)
+        classes = 0 if manifest is None else len(manifest.classes)
+        self.metrics.set_state(in_progress=self.accounting.in_progress, ready=ready, model=model, classes=classes)
 
     def check_load(self, path: str) -> None:
         """Raise Overloaded if too many requests are in progress, with this one. Probes and scrapes do not count."""

@@ -6,6 +6,7 @@ The service records values after the replies are written, and adds them to the m
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -81,12 +82,14 @@ class Histogram(Collector):
         return [family]
 
 
-def _memory_limit_bytes() -> int:
-    """Return the limit of this process's control group (version 2), or the machine's memory without one."""
-    try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):  # there is no group, or its limit is "max"
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def memory_limit_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the limit of the control group (version 2 or 1) in this folder, at most the machine's memory."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        # Without a limit, version 2 has "max", and version 1 a number that no machine reaches.
+        with suppress(OSError, ValueError):
+            limits.append(int((groups / name).read_text()))
+    return min(limits)
 
 
 class Metrics(Collector):
@@ -98,7 +101,7 @@ class Metrics(Collector):
         self._histograms: list[Histogram] = []
         ProcessCollector(registry=registry)
         limit = "Memory limit of the container. Without one, the machine's memory."
-        gauge("digits_memory_limit_bytes", limit).set(_memory_limit_bytes())
+        gauge("digits_memory_limit_bytes", limit).set(memory_limit_bytes())
         self._requests = self._histogram(
             "digits_request_seconds", "Seconds from the end of a request's head to its reply.", _SECONDS, *_REQUEST
         )
@@ -134,6 +137,7 @@ class Metrics(Collector):
         self._model = gauge(
             "digits_model_info", "1 for the model version that is served, else 0.", ("name", "version", "graph")
         )
+        self._classes = gauge("digits_model_classes", "Number of classes of the served model, or 0 without one.")
         self._warnings = gauge("digits_warnings", "Warnings that /health has now.", ("about",))
         self._ready = gauge("digits_ready", "1 when the service is ready, else 0.")
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
@@ -181,10 +185,11 @@ class Metrics(Collector):
         if scores.novelty is not None:
             self._novelty.values().extend(scores.novelty.tolist())
 
-    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None) -> None:
-        """Set the state gauges: requests in work, readiness, and name, version and graph of the served model."""
+    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None, classes: int) -> None:
+        """Set the state gauges. `model` is the name, version and graph of the served model, with this many classes."""
         self._in_progress.set(in_progress)
         self._ready.set(ready)
+        self._classes.set(classes)
         if model != self._served:
             for version, is_served in ((self._served, 0), (model, 1)):
                 if version is not None:

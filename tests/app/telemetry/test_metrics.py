@@ -1,19 +1,22 @@
 """`/metrics` counts what clients sent and received."""
 
+import os
 from collections import Counter
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.metrics import Metrics
-from tests.app.conftest import Service
+from app.telemetry.metrics import Metrics, memory_limit_bytes
+from tests.app.conftest import Service, cases
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow
 
 SEVEN, RAW_TYPE = RAW["content"], RAW["headers"]["content-type"]
 HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf"
+MACHINE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 Counts = Counter[tuple[str, ...]]
 """Number of events by the values of the labels."""
 
@@ -120,3 +123,30 @@ def test_requests_in_work_are_counted(service: Service) -> None:
 
     service.wait_for_requests_in_work(0)
     assert Scrape(service.client).requests()["/predict", "499"] == gone_before + 1
+
+
+@cases(("started", "classes"), {"digits": ("service", 10), "shapes": ("shapes", 3), "no model": ("modelless", 0)})
+def test_the_number_of_classes_is_that_of_the_served_model(
+    started: str, classes: int, request: pytest.FixtureRequest
+) -> None:
+    service: Service = request.getfixturevalue(started)
+
+    line = f"\ndigits_model_classes {classes}.0\n"
+    service.wait_for(lambda: line in service.client.get("/metrics").text, line)
+
+
+@cases(
+    ("file", "content", "limit"),
+    {
+        "version 2": ("memory.max", "536870912\n", 2**29),
+        "version 2 without a limit": ("memory.max", "max\n", MACHINE_BYTES),
+        "version 1": ("memory/memory.limit_in_bytes", "536870912\n", 2**29),
+        "version 1 without a limit": ("memory/memory.limit_in_bytes", "9223372036854771712\n", MACHINE_BYTES),
+        "no control groups": ("other", "", MACHINE_BYTES),
+    },
+)
+def test_the_memory_limit_is_that_of_the_control_group(file: str, content: str, limit: int, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(content)
+
+    assert memory_limit_bytes(tmp_path) == limit

@@ -2,8 +2,11 @@
 
 import http.client
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,9 @@ from tests.app.conftest import Service, running_service
 from tests.conftest import needs
 from tests.deploy.proxy.edge import HOST, RAW, Edge, clients_of, edge, grpc_clients_of
 from tests.load import SEVEN, Load
+
+LATE_SECONDS = 12
+"""More than the 10 s for which a client may be silent, and less than the 30 s after which a proxy gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +34,12 @@ def proxy(request: pytest.FixtureRequest, behind: Service, tmp_path_factory: pyt
     needs("openssl")
     if request.param == "nginx":
         needs("nginx")
-    grpc_port = int(behind.grpc_target.rpartition(":")[2])
-    with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port], [grpc_port]) as running:
+    with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port], [grpc_port(behind)]) as running:
         yield running
+
+
+def grpc_port(service: Service) -> int:
+    return int(service.grpc_target.rpartition(":")[2])
 
 
 def test_a_short_load_over_kept_connections_has_no_error(proxy: Edge) -> None:
@@ -110,3 +119,22 @@ def test_plain_http_is_redirected_to_tls(proxy: Edge) -> None:
     secure, _ = proxy.ask("GET", "/livez", source="127.0.7.1")
     assert (reply.status, reply.headers["Location"]) == (308, f"https://{HOST}/predict?include=pixels")
     assert secure.headers["Strict-Transport-Security"]
+
+
+@pytest.mark.parametrize("name", ["nginx", "envoy"])
+def test_a_reply_may_take_longer_than_a_client_may_be_silent(name: str, behind: Service, tmp_path: Path) -> None:
+    needs("openssl")
+    if name == "nginx":
+        needs("nginx")
+    with edge(name, tmp_path, [behind.port], [grpc_port(behind)], limited=False) as running:
+        load = Load([*clients_of(running, 1), *grpc_clients_of(running, 1)])
+        resume = threading.Timer(LATE_SECONDS, behind.process.send_signal, [signal.SIGCONT])
+
+        behind.process.send_signal(signal.SIGSTOP)
+        resume.start()
+        try:
+            load.run(requests=1)
+        finally:
+            resume.join()
+
+    assert load.outcomes == {"200": 1, "OK": 1}

@@ -33,7 +33,7 @@ connection.HEAD_SECONDS, connection.UNREAD_SECONDS = {HEAD_SECONDS}, {UNREAD_SEC
 connection.LINGER_SECONDS, connection.MAX_LINGER_SECONDS = {LINGER_SECONDS}, {2 * LINGER_SECONDS}
 connection.MAX_WAITING = {MAX_WAITING}
 listen = app.start.listen
-app.start.listen = lambda *given: (found := listen(*given)).setsockopt(1, 7, 4096) or found  # SO_SNDBUF, inherited
+app.start.listen = lambda *given: [each for each in listen(*given) if not each.setsockopt(1, 7, 4096)]  # SO_SNDBUF, inherited
 connection.KEEP_ALIVE_SECONDS = app.start.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}
 raise SystemExit(app.__main__.main())
 """

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     reload_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2
     """Seconds between two checks for new versions."""
     host: str = "127.0.0.1"
-    """Address to listen on. `0.0.0.0` means all addresses."""
+    """Address or host name to listen on. `0.0.0.0` means all addresses. A name means each of its addresses."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on. `0` picks a free port."""
     grpc_port: Annotated[int | None, Field(ge=0, le=65535)] = None

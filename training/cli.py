@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,6 +48,9 @@ def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], An
 
     return check
 
+
+_OF_A_TRAINING = ("recipe", "epochs", "batch_size", "validation_split", "seed", "preprocessing", "resume")
+"""Parameters that `--recalibrate` takes from the version, or that it has no use for."""
 
 Data = Annotated[
     str | None,
@@ -98,6 +101,7 @@ def describe(
 
 @app.command()
 def train(  # noqa: PLR0917 - Typer turns parameters into options
+    context: typer.Context,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -137,15 +141,17 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Train no network: take the one of this published version, which was trained on MNIST, and only learn "
-            "again what is not a digit, and calibrate. Do this after a change of the normalization. --recipe, --seed "
-            "and --epochs are the version's.",
+            help="Train no network: take the one of this published version, which was trained on the same data, and "
+            "only learn again what is not a digit, and calibrate. Do this after a change of the normalization. Goes "
+            "together with --data, --allow-other-data, --output, --force and --if-better.",
         ),
     ] = None,
 ) -> None:
     """Train the network, assess it and publish it as the next version."""
     if recalibrate is not None:
-        pipeline.recalibrate(recalibrate, source=data, output=output)
+        _refuse(context, "--recalibrate", _OF_A_TRAINING)
+        data_options = DataOptions(data, allow_other_data)
+        pipeline.recalibrate(recalibrate, data_options, output=output, force=force, if_better=if_better)
         return
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
     pipeline.train(
@@ -198,6 +204,8 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     ] = None,
 ) -> None:
     """Assess a published version on the test images, with the code that serves it."""
+    if model is not None:
+        _refuse(context, "--model", ["model_dir"])
     is_named = model is not None or _is_named(context)
     classifier = pipeline.load_version(model_dir if model is None else model, is_named=is_named)
     version = classifier.manifest
@@ -250,12 +258,23 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         data_options = DataOptions(data, allow_other_data, preprocessing)
         pipeline.publish_keras_file(file, data_options, output=output or model_dir, force=force)
     elif target_format is not None:
+        _refuse(context, "--format", ("data", "allow_other_data", "preprocessing", "force"))
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")
         classifier = pipeline.load_version(model_dir, version, is_named=_is_named(context))
         manifest = classifier.manifest
         say(f"{manifest.name} version {manifest.version}, for {target_format}")
         say(f"written: {formats.write(formats.FORMATS[target_format](classifier), output, manifest)}")
+
+
+def _refuse(context: typer.Context, option: str, parameters: Sequence[str]) -> None:
+    """Raise BadParameter if the command line has options that the given one would ignore."""
+    sources = {name: context.get_parameter_source(name) for name in parameters}
+    ignored = [
+        f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name == "COMMANDLINE"
+    ]
+    if ignored:
+        raise typer.BadParameter(f"expected {option} without {' and '.join(ignored)}, received them together")
 
 
 def _is_named(context: typer.Context) -> bool:

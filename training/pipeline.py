@@ -78,6 +78,11 @@ def train(
     if recipe_name == "robust":
         choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
     data = load_data(data_options)
+    if data_options.preprocessing not in (None, data.preprocessing):
+        raise InvalidData(
+            f"expected your own pictures for the preprocessing {data_options.preprocessing!r}, received {data.name}, "
+            "which is in MNIST form already; leave out --preprocessing"
+        )
     recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
     if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
@@ -85,16 +90,7 @@ def train(
         show_published(finished, output, None)
         return
     say(replacement.replaced(output))
-    rival = None
-    if if_better and (classifier := replacement.newest_of_classes(output, data.classes)):
-        rival = classifier.manifest, _assess_rival(classifier, data, data_options)
-
-    def check(assessment: Assessment) -> None:
-        if not force:
-            replacement.check_better_than_chance(assessment)
-        if rival is not None:
-            replacement.check_not_worse(assessment, *rival)
-
+    check = _check(output, data, data_options, force=force, if_better=if_better)
     run, parent = _Run(recipe, seed, data, split, output), output / NAME
     with lock.exclusive(parent), fit.training_state(parent, recipe, seed, data.sha256(), resume=resume) as state_folder:
         with step("starting TensorFlow"):
@@ -120,6 +116,23 @@ def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, An
     return recipe
 
 
+def _check(
+    output: Path, data: LabelledImages, options: DataOptions, *, force: bool, if_better: bool
+) -> Callable[[Assessment], None]:
+    """Return what raises NotPublished if the result on the test images is not good enough to publish a network."""
+    rival = None
+    if if_better and (classifier := replacement.newest_of_classes(output, data.classes)):
+        rival = classifier.manifest, _assess_rival(classifier, data, options)
+
+    def check(assessment: Assessment) -> None:
+        if not force:
+            replacement.check_better_than_chance(assessment)
+        if rival is not None:
+            replacement.check_not_worse(assessment, *rival)
+
+    return check
+
+
 def _assess_rival(classifier: Classifier, data: LabelledImages, options: DataOptions) -> Assessment:
     """Assess a published version on the same test images, prepared as it wants them. Raises UnfairAssessment."""
     preprocessing = classifier.manifest.preprocessing
@@ -137,7 +150,7 @@ def _calibrate_and_publish(
     network: Any,
     history: fit.History,
     temperature: Temperature | None,
-    check: Callable[[Assessment], None] = lambda _assessment: None,
+    check: Callable[[Assessment], None],
 ) -> None:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
@@ -188,30 +201,33 @@ def _calibrate_and_publish(
     show_published(publish(run.output, exported, files, manifest), run.output, assessments["test"])
 
 
-def recalibrate(folder: Path, *, source: str | None, output: Path) -> None:
-    """Publish the network of a version that was trained on MNIST, with a new novelty head, calibration and report.
+def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force: bool, if_better: bool) -> None:
+    """Publish the network of a version again, with a new novelty head, calibration and report.
 
-    This is for a change of normalization, calibration or novelty after the training.
+    This is for a change of normalization, calibration or novelty after the training. The data are those it had then.
 
     Raises:
+        NotPublished: the network is not good enough.
         UnsuitableNetwork: the version was trained elsewhere, or on other data.
         TrainingError: bad data.
         DigitsError: the version cannot be loaded, or publishing failed.
     """
     classifier = Classifier.load(folder)
     manifest = classifier.manifest
-    data = load_data(DataOptions(source))
+    data_options = replace(data_options, preprocessing=manifest.preprocessing)
+    data = load_data(data_options)
     if not (manifest.recipe and manifest.dataset and manifest.calibration and manifest.seed is not None):
         raise UnsuitableNetwork(f"{folder}: expected a version with a recipe and a calibration, received one without")
     if manifest.dataset.sha256 != data.sha256():
         raise UnsuitableNetwork(f"{folder}: expected a network that was trained on these data, received another one")
+    check = _check(output, data, data_options, force=force, if_better=if_better)
     with step("starting TensorFlow"):
-        network = read_network(folder / artifact.KERAS)
+        network = read_network(folder / artifact.KERAS, len(data.classes))
     recipe = of_manifest(manifest.recipe)
     with lock.exclusive(output / NAME):
         split = split_training_images(data, validation_split=recipe.validation_split)
         run = _Run(recipe, manifest.seed, data, split, output)
-        _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature)
+        _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature, check)
 
 
 def _history(classifier: Classifier) -> fit.History | None:

@@ -134,28 +134,26 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
         return f"{pointer}/{index // SIDE}/{index % SIDE}" if nested else f"{pointer}/{index}"
 
     values = numbers(flat, pointer_to)
-    uniform = values.min() == values.max()
-    if uniform and mode != "never":  # checked before the scale, which a blank picture does not reveal
-        raise NoInk("no ink found: every pixel has the same value", pointer)
     top = 1 if scale == "0-1" else 255
     outside = (values < 0) | (values > top)
     if outside.any():
         hint = '; for 0 to 255 leave out "scale": "0-1"' if scale == "0-1" and values.max() > 1 else ""
         kind = "a negative number" if values[outside][0] < 0 else "a larger one"
         raise InvalidPixels(f"expected numbers from 0 to {top}, received {kind}{hint}", pointer_to(outside.argmax()))
-    if scale == "0-1":
-        return values.astype(np.float32).reshape(SIDE, SIDE)
     fractions = values != np.floor(values)
-    if fractions.any():
+    if scale == "0-255" and fractions.any():
         raise InvalidPixels(
             'expected whole numbers from 0 to 255, received a fraction; for 0 to 1 say "scale": "0-1"',
             pointer_to(fractions.argmax()),
         )
-    if values.max() <= 1 and not uniform:
+    if values.min() == values.max():  # a blank picture does not reveal its scale
+        if mode != "never":
+            raise NoInk("no ink found: every pixel has the same value", pointer)
+    elif scale == "0-255" and values.max() <= 1:
         raise InvalidPixels(
             'expected numbers from 0 to 255, received none above 1; for 0 to 1 say "scale": "0-1"', pointer
         )
-    return values.astype(np.uint8).reshape(SIDE, SIDE)
+    return values.astype(np.float32 if scale == "0-1" else np.uint8).reshape(SIDE, SIDE)
 
 
 def _flatten(picture: Any, pointer: str) -> tuple[list[Any], bool]:

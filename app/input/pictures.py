@@ -60,5 +60,9 @@ async def read_pictures(work: RequestInWork, mode: Mode = "auto", types: tuple[s
 
 
 def media_type_of(content_type: bytes) -> str:
-    """Return the media type of a Content-Type header, without parameters and in lower case."""
-    return content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    """Return the media type of a Content-Type header, without parameters and in lower case.
+
+    Many programs say image/jpg for image/jpeg, the registered name.
+    """
+    media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    return "image/jpeg" if media_type == "image/jpg" else media_type

@@ -1,5 +1,6 @@
 """Read pixels that are raw bytes, and check pixel values for several dialects."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,33 @@ from app.inference.picture_batch import PictureBatch
 from digits.errors import InvalidPixels
 from digits.features import FEATURES, SIDE, Floats
 
+_SIGNATURES = re.compile(
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<GIF>GIF8[79]a)|(?P<WEBP>RIFF....WEBP)"
+    rb"|(?P<HEIF>....ftyp(?:he[iv][cmsx]|mif1|msf1))|(?P<JPEG>\xff\xd8\xff)|(?P<TIFF>II[*+]\0|MM\0[*+])|(?P<BMP>BM)",
+    re.DOTALL,
+)
+"""How the files of each of `digits.pictures.decode.FORMATS` begin."""
+
+_MIN_SIGNATURE = 6
+"""Least length at which a signature proves that a body of the right length is no pixels.
+
+Four bytes or fewer may be pixels: 255 216 255 is a JPEG's signature, and also grain on white paper.
+"""
+
 
 def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
-    """Read 784 bytes per picture, uint8, row-major. Raises InvalidPixels for other lengths, and BatchTooLarge."""
+    """Read 784 bytes per picture, uint8, row-major.
+
+    Raises BatchTooLarge, and InvalidPixels for other lengths and for the file of an encoded picture.
+    """
     count, rest = divmod(len(body), FEATURES)
+    signature = _SIGNATURES.match(body)
+    if signature and (rest or len(signature[0]) >= _MIN_SIGNATURE):
+        name = f"{signature.lastgroup}"
+        raise InvalidPixels(
+            f"expected {FEATURES} bytes per picture, one per pixel, received {len(body)} that begin as a {name} does; "
+            f"send a {name} as image/{name.lower()}"
+        )
     if rest or not count:
         raise InvalidPixels(
             f"expected exactly {FEATURES} bytes, one per pixel, received {len(body)}; "

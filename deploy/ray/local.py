@@ -46,7 +46,8 @@ def main() -> None:
     """
     settings = read_settings()
     port = settings.port or private_cluster.free_port()
-    listen(settings.host, port).close()  # An address in use is reported before Ray takes ten seconds to start.
+    for listener in listen(settings.host, port):  # An address in use is reported before Ray takes ten seconds to start.
+        listener.close()
     for name, value in (SERVE_ENVIRONMENT | private_environment()).items():
         os.environ.setdefault(name, value)
     with suppress(KeyboardInterrupt):

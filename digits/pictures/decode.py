@@ -21,8 +21,8 @@ from digits.pictures.grey import without_alpha, without_colour
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "HEIF")
 """Accepted formats, detected from the content. A file's name does not matter.
 
-A new format also needs a memory bound in `digits/pictures/decode_limits.py` and an entry in
-`app/pages/static/pictures.js`. The service derives the media types that it accepts from this list
+A new format also needs a memory bound in `digits/pictures/decode_limits.py`, a signature in `app/input/pixels.py` and
+an entry in `app/pages/static/pictures.js`. The service derives the media types that it accepts from this list
 (`app/input/pictures.py`).
 
 If Pillow has not loaded the plugins of all of these, it loads all of its forty plugins at the first picture. This takes

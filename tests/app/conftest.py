@@ -73,7 +73,7 @@ class Service:
                 stderr=stream,
             )
         try:
-            self.url = self.wait_for_line(r"(http://[0-9.]+:[0-9]+)")
+            self.url = self.wait_for_line(r"(http://[a-z0-9.]+:[0-9]+)")
         except AssertionError:
             self.process.kill()
             self.process.wait()
@@ -105,7 +105,7 @@ class Service:
     @cached_property
     def grpc_target(self) -> str:
         """The address for gRPC that the service has printed."""
-        return self.wait_for_line(r"grpc://([0-9.]+:[0-9]+)")
+        return self.wait_for_line(r"grpc://([a-z0-9.]+:[0-9]+)")
 
     def wait_until_ready(self) -> "Service":
         self.wait_for_status("/readyz", 200)

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from socket import AF_APPLETALK, AF_INET
 
+import grpc
+import httpx
 import pytest
 
-from tests.app.conftest import UVICORN, Service, StartService
+from app.start import listen
+from tests.app.conftest import UVICORN, Service, StartService, cases, grpc_channel
 from tests.app.dialects import RAW
 from tests.conftest import REPOSITORY, fresh_python, last_line
 
@@ -26,6 +30,72 @@ def test_a_port_in_use_is_one_clear_line(service: Service) -> None:
 
         line = f"cannot listen on 127.0.0.1:{port} (MNIST_HOST, {name}): Address already in use"
         assert (ended.returncode, last_line(ended.stderr)) == (2, line)
+
+
+def test_one_port_for_both_protocols_is_refused_in_one_line() -> None:
+    ended = fresh_python("-m", "app", environment={"MNIST_PORT": "8901", "MNIST_GRPC_PORT": "8901"})
+
+    line = "MNIST_PORT, MNIST_GRPC_PORT: expected two ports, received 8901 for both"
+    assert (ended.returncode, last_line(ended.stderr)) == (2, line)
+
+
+def test_during_the_start_nobody_else_can_listen_on_its_ports_and_clients_wait(start_service: StartService) -> None:
+    service = start_service(MNIST_GRPC_PORT="0")
+
+    for port in (service.port, int(service.grpc_target.rpartition(":")[2])):
+        with pytest.raises(SystemExit, match="Address already in use"):
+            listen("127.0.0.1", port)
+    assert service.client.get("/startupz").status_code == 200
+    with grpc_channel(service) as channel:
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20, wait_for_ready=True)
+
+
+@cases(
+    ("addresses", "expected"),
+    {
+        "two addresses": ([(AF_INET, "127.0.0.1"), (AF_INET, "127.0.0.2")], ["127.0.0.1", "127.0.0.2"]),
+        "the same one twice": ([(AF_INET, "127.0.0.1"), (AF_INET, "127.0.0.1")], ["127.0.0.1"]),
+        "one that this machine does not have": ([(AF_INET, "192.0.2.1"), (AF_INET, "127.0.0.1")], ["127.0.0.1"]),
+        "a family that it does not have": ([(AF_INET, "127.0.0.1"), (AF_APPLETALK, "127.0.0.1")], ["127.0.0.1"]),
+    },
+)
+def test_a_name_listens_on_one_port_of_each_of_its_addresses_that_this_machine_has(
+    addresses: list[tuple[int, str]], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(family, socket.SOCK_STREAM, 6, "", (address, 0)) for family, address in addresses]
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+        listeners = listen("localhost", 0)
+
+    names = [listener.getsockname() for listener in listeners]
+    assert [address for address, _ in names] == expected
+    assert len({port for _, port in names}) == 1
+    for name, listener in zip(names, listeners, strict=True):
+        socket.create_connection(name).close()
+        listener.close()
+
+
+def test_a_name_without_an_address_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = (AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found])
+
+    with pytest.raises(SystemExit, match=r"cannot listen on example\.org:0 .*: Cannot assign requested address"):
+        listen("example.org", 0)
+
+
+def test_localhost_answers_both_protocols_on_each_of_its_addresses(start_service: StartService) -> None:
+    service = start_service(MNIST_HOST="localhost", MNIST_GRPC_PORT="0").wait_until_ready()
+
+    for listener in listen("localhost", 0):
+        address = listener.getsockname()[0]
+        listener.close()
+        host = f"[{address}]" if ":" in address else address
+        assert httpx.get(f"http://{host}:{service.port}/readyz").status_code == 200
+        with grpc.insecure_channel(f"{host}:{service.grpc_target.rpartition(':')[2]}") as channel:
+            assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+    environment = {"MNIST_HOST": "localhost", "MNIST_PORT": str(service.port)}
+    assert fresh_python("-m", "app.healthcheck", environment=environment).returncode == 0
 
 
 def test_a_service_whose_log_nobody_reads_answers_counts_the_dropped_lines_and_stops(

@@ -16,6 +16,7 @@ from app.openapi.schemas import DigitPrediction, Number, NumberDigit, Prediction
 from app.settings import Settings
 from app.telemetry.access_log import CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
+from digits.errors import ArtifactError, PublishFailed
 from digits.model.artifact import DEFAULT_ROOT
 from tests.conftest import REPOSITORY
 
@@ -82,15 +83,26 @@ def test_the_metrics_page_lists_every_metric_with_its_type() -> None:
     assert listed == counted | drift
 
 
-def test_the_api_page_lists_every_error_with_its_status_and_what_to_do() -> None:
-    page = (REFERENCE / "http-api.md").read_text()
-    listed = {
-        name: int(status)
-        for names, status in re.findall(r"^\| (`urn:digits:[^|]*) \| (\d{3}) \| [^|]+\. \|$", page, re.MULTILINE)
-        for name in re.findall(r"`urn:digits:([a-z-]+)`", names)
-    }
+WITHOUT_TYPE = {errors.UnknownModel, ArtifactError, PublishFailed}
+"""Errors that no problem describes: only other protocols name models, the base class is not raised, and only training
+publishes."""
 
-    assert listed == {errors.name(error): status for error, status in errors.STATUS.items()}
+
+def test_the_api_page_lists_every_type_of_problem_that_is_sent_with_its_status_and_what_to_do() -> None:
+    page = (REFERENCE / "http-api.md").read_text()
+    kinds = [kind for kind in errors.STATUS if kind not in WITHOUT_TYPE]
+    raised = [errors.WrongMethod("PUT", "GET") if kind is errors.WrongMethod else kind("") for kind in kinds]
+
+    replies = [errors.response("/predict", error) for error in (*raised, RuntimeError())]
+
+    sent = [(json.loads(bytes(reply.body))["type"], reply.status_code) for reply in replies]
+    refused_preflight = ("about:blank", 400)
+    listed = [
+        (name, int(status))
+        for names, status in re.findall(r"^\| (`(?:urn:|about:)[^|]*) \| (\d{3}) \| [^|]+\. \|$", page, re.MULTILINE)
+        for name in re.findall(r"`([a-z:-]+)`", names)
+    ]
+    assert sorted(listed) == sorted([refused_preflight, *sent])
 
 
 def test_the_settings_page_lists_every_field_of_the_log() -> None:

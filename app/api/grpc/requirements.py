@@ -7,7 +7,12 @@ from app.settings import Settings
 
 
 def check_requirements(settings: Settings) -> None:
-    """Check that the extra `grpc` is installed and that the TLS files can be used. Raises SystemExit in one line."""
+    """Check the port, that the extra `grpc` is installed and that the TLS files can be used.
+
+    Raises SystemExit in one line.
+    """
+    if settings.grpc_port and settings.grpc_port == settings.port:
+        raise SystemExit(f"digits: MNIST_PORT, MNIST_GRPC_PORT: expected two ports, received {settings.port} for both")
     if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
         raise SystemExit(
             "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "

@@ -1,5 +1,8 @@
 """The gRPC server of one process. It shares the event loop, the models and the batches with the HTTP server."""
 
+import socket
+from collections.abc import Sequence
+
 import grpc
 
 from app.api.grpc.arrivals import NewestFirst
@@ -13,10 +16,13 @@ SERVICES = (SERVICE.full_name, HEALTH.full_name)
 
 
 class GrpcServer:
-    def __init__(self, service: Service, address: str, grace_seconds: float) -> None:
-        """Answer calls once `start` has opened the port. After `stop`, those in progress may take `grace_seconds`."""
+    def __init__(self, service: Service, reserved: Sequence[socket.socket], grace_seconds: float) -> None:
+        """Answer calls once `start` has opened the port. After `stop`, those in progress may take `grace_seconds`.
+
+        The `reserved` sockets listen on the port until then, so that no other process takes it.
+        """
         self._settings = service.settings
-        self._address = address
+        self._reserved = reserved
         self._grace_seconds = grace_seconds
         probes = NewestFirst()
         self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, handlers(service), probes)]
@@ -40,14 +46,18 @@ class GrpcServer:
             )
         )
         server.add_generic_rpc_handlers(self._handlers)
-        try:
-            if settings.grpc_tls_cert and settings.grpc_tls_key:
-                pair = settings.grpc_tls_key.read_bytes(), settings.grpc_tls_cert.read_bytes()
-                server.add_secure_port(self._address, grpc.ssl_server_credentials((pair,)))
-            else:
-                server.add_insecure_port(self._address)
-        except (OSError, RuntimeError) as exc:
-            raise SystemExit(f"digits: cannot listen for gRPC on {self._address}: {exc}") from None
+        for listener in self._reserved:
+            host, port = listener.getsockname()[:2]
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            listener.close()  # grpcio opens its own socket
+            try:
+                if settings.grpc_tls_cert and settings.grpc_tls_key:
+                    pair = settings.grpc_tls_key.read_bytes(), settings.grpc_tls_cert.read_bytes()
+                    server.add_secure_port(address, grpc.ssl_server_credentials((pair,)))
+                else:
+                    server.add_insecure_port(address)
+            except (OSError, RuntimeError) as exc:
+                raise SystemExit(f"digits: cannot listen for gRPC on {address}: {exc}") from None
         await server.start()
         self._server = server
 

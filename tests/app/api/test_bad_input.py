@@ -1,6 +1,7 @@
 """A bad request is answered with a problem that says what was expected and what was received."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import cases
-from tests.app.dialects import BLANK, PHOTO, PNG, PROBLEM, typed
+from tests.app.dialects import BLANK, PHOTO, PNG, PROBLEM, V1, V2, tensor, typed
 from tests.conftest import encoded
 from tests.picture_files import png
 
@@ -83,7 +84,11 @@ BAD_PIXELS = {
     "floats without the option": (pixels([value / 255 for value in INK]), 422, '"scale": "0-1"'),
     "nothing above 1": (pixels([0] * 783 + [1]), 422, 'none above 1; for 0 to 1 say "scale": "0-1"'),
     "0 to 255 under 0-1": (pixels(INK, scale="0-1"), 422, 'leave out "scale": "0-1"'),
+    "a constant fraction": (pixels([0.5] * 784), 422, "received a fraction"),
+    "a constant 2 under 0-1": (pixels([2.0] * 784, scale="0-1"), 422, 'leave out "scale": "0-1"'),
     "blank": (pixels([0] * 784), 422, "no ink found"),
+    "blank, and white in either scale": (pixels([1] * 784), 422, "no ink found"),
+    "a constant fraction under 0-1": (pixels([0.5] * 784, scale="0-1"), 422, "no ink found"),
     "one flat picture as instances": (as_json({"instances": INK}), 422, "received a number"),
     "no instances": (as_json({"instances": []}), 422, "received an empty one"),
     "a blank one among instances": (as_json({"instances": [SEVEN, [0] * 784]}), 422, "no ink found"),
@@ -129,6 +134,29 @@ def test_bad_input_is_answered_with_what_was_expected_and_received(
     assert problem["title"]
     assert len(problem["detail"]) < 500
     assert SECRET not in reply.text
+
+
+@cases("value", {"300": 300, "minus 5": -5})
+@cases(
+    ("path", "document"),
+    {
+        "flat": ("/predict", lambda flat: {"pixels": flat}),
+        "rows": ("/predict", lambda flat: {"pixels": np.reshape(flat, (28, 28)).tolist()}),
+        "instances": ("/predict", lambda flat: {"instances": [SEVEN, flat]}),
+        "0-1": ("/predict", lambda flat: {"pixels": flat, "scale": "0-1"}),
+        "v1": (f"{V1}:predict", lambda flat: {"instances": [flat]}),
+        "v2 FP32": (f"{V2}/infer", lambda flat: {"inputs": [tensor("FP32", [1, 784], data=flat)]}),
+        "v2 UINT8": (f"{V2}/infer", lambda flat: {"inputs": [tensor("UINT8", [1, 784], data=flat)]}),
+        "invocations": ("/invocations", lambda flat: {"inputs": [flat]}),
+    },
+)
+def test_pixels_out_of_range_are_refused_as_such_even_if_all_are_the_same(
+    client: httpx.Client, path: str, document: Callable[[list[int]], Any], value: int
+) -> None:
+    same, different = [client.post(path, json=document([value] * 783 + [last])).json() for last in (value, 0)]
+
+    assert same == different
+    assert "expected" in same.get("detail", same.get("error"))
 
 
 @cases(

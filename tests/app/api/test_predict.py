@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from app.input.pictures import IMAGE_TYPES
+from app.input.pictures import RAW as RAW_TYPE
 from digits.features import Grey
+from digits.pictures.decode import FORMATS
 from tests.app.conftest import cases
 from tests.app.dialects import PNG, RAW, SEVEN, raw, typed
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded
@@ -41,6 +43,8 @@ def as_json(**document: Any) -> dict[str, Any]:
         "a form in base64": typed("multipart/form-data; boundary=b", FORM_IN_BASE64),
         "PNG": typed("image/png", PNG),
         "PNG declared as JPEG": typed("image/jpeg", PNG),
+        "image/jpg": typed("Image/JPG", PNG),
+        "a form with image/jpg": {"files": {"file": ("a.jpg", PNG, "image/jpg")}},
         "PNG, with Content-Encoding": {"content": PNG, "headers": AS_IT_IS},
     },
 )
@@ -65,6 +69,22 @@ def test_every_picture_format_is_read(client: httpx.Client, kind: str) -> None:
     picture = encoded(SEVEN, format=kind.removeprefix("image/"), quality=95)
 
     assert client.post("/predict", **typed(kind, picture)).json()["digit"] == 7
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_encoded_picture_as_raw_bytes_is_refused_with_its_media_type(client: httpx.Client, name: str) -> None:
+    picture = encoded(SEVEN, format=name, quality=95)
+    whole, padded = picture + b"\0" * (len(picture) % 784 == 0), picture + b"\0" * (-len(picture) % 784)
+
+    refused, as_long_as_pixels = [
+        client.post("/predict", params={"normalize": "never"}, **typed(RAW_TYPE, body)) for body in (whole, padded)
+    ]
+
+    expected = f"received {len(whole)} that begin as a {name} does; send a {name} as image/{name.lower()}"
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:digits:invalid-pixels")
+    assert expected in refused.json()["detail"]
+    may_be_pixels = name in ("JPEG", "TIFF", "BMP")  # their signatures have two to four bytes
+    assert as_long_as_pixels.status_code == (200 if may_be_pixels else 422)
 
 
 def predictions(client: httpx.Client, body: dict[str, Any], **query: str) -> Any:

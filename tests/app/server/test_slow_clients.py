@@ -33,7 +33,8 @@ connection.HEAD_SECONDS, connection.UNREAD_SECONDS = {HEAD_SECONDS}, {UNREAD_SEC
 connection.LINGER_SECONDS, connection.MAX_LINGER_SECONDS = {LINGER_SECONDS}, {2 * LINGER_SECONDS}
 connection.MAX_WAITING = {MAX_WAITING}
 listen = app.start.listen
-app.start.listen = lambda *given: (found := listen(*given)).setsockopt(1, 7, 4096) or found  # SO_SNDBUF, inherited
+SO_SNDBUF = 7  # inherited by the connections
+app.start.listen = lambda *given: [each for each in listen(*given) if not each.setsockopt(1, SO_SNDBUF, 4096)]
 connection.KEEP_ALIVE_SECONDS = app.start.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}
 raise SystemExit(app.__main__.main())
 """

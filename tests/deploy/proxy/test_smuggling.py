@@ -17,7 +17,8 @@ SMALL_WINDOW = """
 import app.__main__
 import app.start
 listen = app.start.listen
-app.start.listen = lambda *given: (found := listen(*given)).setsockopt(1, 8, 4096) or found  # SO_RCVBUF, inherited
+SO_RCVBUF = 8  # inherited by the connections
+app.start.listen = lambda *given: [each for each in listen(*given) if not each.setsockopt(1, SO_RCVBUF, 4096)]
 raise SystemExit(app.__main__.main())
 """
 """A service that gets a long head in several parts, as from a slow network."""

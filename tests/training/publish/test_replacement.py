@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from digits.errors import PublishFailed
+from digits.model.classifier import Classifier
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Outcome, publish_tiny
 from tests.training.conftest import Arrays, Command, published_in, saved
 from training import pipeline
@@ -47,7 +48,8 @@ def halves() -> Arrays:
     return parts | {"class_names": names}
 
 
-def train(command: Command, folder: Path, arrays: Arrays, *options: str) -> Outcome:
+def train(command: Command, folder: Path, arrays: Arrays, *options: object) -> Outcome:
+    folder.mkdir(exist_ok=True)
     file = saved(folder / "own.npz", arrays)
     small = ("--preprocessing", "resize", "--validation-split", 0, "--epochs", 1)
     return command("train", "--data", file, "--output", folder / "models", *small, *options)
@@ -89,6 +91,30 @@ def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_sa
     shipped, own = (outcome.out.split("starting TensorFlow")[0] for outcome in (first, refused))
     assert f"now uses mnist-dense version {SHIPPED_VERSION} (digits), the shipped version" in shipped
     assert f"now uses mnist-dense version {version} (left, right), its newest version" in own
+
+
+def test_a_recalibrated_network_is_published_only_if_it_is_better_too(
+    tmp_path: Path, command: Command, halves: Arrays
+) -> None:
+    useless = halves | {"y_train": 1 - halves["y_train"]}
+    train(command, tmp_path / "useless", useless, "--validation-split", 0.3, "--force")
+    train(command, tmp_path, halves)
+    version = published_in(tmp_path / "models").name
+    folder, data = published_in(tmp_path / "useless/models"), tmp_path / "useless/own.npz"
+    arguments = ("train", "--recalibrate", folder, "--data", data, "--output", tmp_path / "models")
+
+    refused = command(*arguments)
+    forced_if_better = command(*arguments, "--force", "--if-better")
+    names = [entry.name for entry in (tmp_path / "models/mnist-dense").iterdir() if entry.name.isdigit()]
+    forced = command(*arguments, "--force")
+
+    assert refused.code == 3
+    assert "above 0.5000, the share of the largest class, received 0.0000" in refused.err
+    assert forced_if_better.code == 3
+    assert f"worse than version {version}: expected a test accuracy of about 1.0000" in forced_if_better.err
+    assert names == [version]
+    assert forced.code == 0, forced.err
+    assert Classifier.load(tmp_path / f"models/mnist-dense/{int(version) + 1}").manifest.preprocessing == "resize"
 
 
 def test_a_second_run_into_one_output_names_the_first_until_it_is_killed(tmp_path: Path) -> None:

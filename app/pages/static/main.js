@@ -273,7 +273,7 @@ byId("take").addEventListener("click", async ({ target }) => {
   const take = await import("./take.js").catch(() => null);
   if (target.id === "share") take?.copyLink(sharedUrl());
   else if (target.id === "copy") take?.copyAnswer(reading);
-  else if (target.id === "save") take?.savePng(reading.text);
+  else if (target.id === "save") take?.savePng(reading);
 });
 
 document.addEventListener("keydown", (event) => {

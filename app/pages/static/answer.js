@@ -2,7 +2,7 @@
 
 import { byId, element, write } from "./dom.js";
 import { drawGrey } from "./heat.js";
-import { hasOwnClasses, label, leftOutSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
+import { hasOwnClasses, label, leftOutSentence, lineCount, linesOf, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -65,7 +65,7 @@ export class Answer {
     if (digits.length === 1) {
       this.#say({ ...words, leftOut: leftOutSentence(leftOut) });
     } else {
-      const announced = `${reading.lines.join(", ")}. ${summary(reading)} ${leftOutSentence(leftOut)}`;
+      const announced = `${linesOf(digits).join(", ")}. ${summary(reading)} ${leftOutSentence(leftOut)}`;
       this.#say({ ...words, place: place(reading, index), announced });
     }
     this.#showBars(digits[index]);
@@ -105,7 +105,7 @@ export class Answer {
     write(byId("place"), place);
     // The answer changes several times a second while somebody draws, so the announcement waits for a pause.
     clearTimeout(this.#timer);
-    const text = (announced ?? `${sentence} ${more} ${leftOut}`).trim();
+    const text = (announced ?? [sentence, more, leftOut].filter(Boolean).join(" ")).trim();
     this.#timer = setTimeout(() => write(byId("announcement"), text), ANNOUNCE_AFTER_MS);
   }
 
@@ -146,8 +146,8 @@ export function wordFor({ ownClasses }) {
 }
 
 /** Say which digit of a number it is. */
-export function place({ digits, lines }, index) {
-  if (lines.length === 1) return `Digit ${index + 1} of ${digits.length}`;
+export function place({ digits }, index) {
+  if (lineCount(digits) === 1) return `Digit ${index + 1} of ${digits.length}`;
   const { line } = digits[index];
   const first = digits.findIndex((digit) => digit.line === line);
   return `Line ${line + 1}, digit ${index - first + 1}`;

@@ -54,7 +54,7 @@ export class Boxes {
     context.font = `600 13px ${getComputedStyle(this.#canvas).fontFamily}`;
     const boxes = this.places.map(({ x, y, width, height }, index) => ({
       ...{ x: x / scale, y: y / scale, width: width / scale, height: height / scale },
-      text: `${character(this.#digits[index])}${isUnsure(this.#digits[index]) ? "?" : ""}`,
+      text: character(this.#digits[index]),
       isDashed: isUnsure(this.#digits[index]),
       isSelected: index === this.#selected && this.#digits.length > 1,
     }));

@@ -61,10 +61,7 @@ export class Lab {
       this.#renderSoon();
     });
     byId("sliders").addEventListener("change", () => this.#askService());
-    byId("restore").addEventListener("click", () => {
-      this.#restoreSliders();
-      this.#adopt(this.#original);
-    });
+    byId("restore").addEventListener("click", () => this.restore());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renderSoon());
   }
 
@@ -80,6 +77,12 @@ export class Lab {
     const isCurrent = this.#network !== null && (version === undefined || version === this.#version);
     if (isCurrent) this.#renderSoon();
     else this.#load(version);
+  }
+
+  /** Show the digit of the service's reply in place of what the sliders have made of it. */
+  restore() {
+    this.#restoreSliders();
+    if (this.#digit !== this.#original) this.#adopt(this.#original);
   }
 
   #setDigit(digit) {

@@ -31,6 +31,7 @@ let describedVersion = null; // the model version that the page describes
 let saliency = null; // the explanations, once a version has answered that offers them
 let lab = null; // once it was opened
 let stack = null; // the stack of pictures, once several files have arrived
+let outside = ""; // the view to return to from the lab
 
 // What is on the paper
 
@@ -47,7 +48,7 @@ function onDrawingChange() {
   byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
   byId("clear").setAttribute("aria-disabled", String(isBlank));
   if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
-  if (drawing.strokes.length > 0 && view() === "desk") show("");
+  if (drawing.strokes.length > 0) leaveDesk();
   if (isBlank) {
     requests.cancel();
     hideReading();
@@ -190,19 +191,18 @@ async function openFile(file) {
 /** Show one file on the paper, or read several as a stack. */
 async function openFiles(files) {
   if (files.length === 1) {
-    if (view() === "desk") show("");
+    leaveDesk();
     return openFile(files[0]);
   }
   const module = await loadPart(() => import("./stack.js"), "stack.css", stack);
-  if (module === null) return;
+  if (module === null) return refuse(UNREACHABLE);
   stack ??= new module.Stack({ open: openFile, describe: describeIfNew, show, isOpen: () => view() === "desk" });
   stack.add(files);
 }
 
-/** Load a part of the page with its style, or say that the service cannot be reached. */
+/** Load a part of the page with its style. Returns null if the service cannot be reached. */
 async function loadPart(load, style, loaded) {
   const [module] = await Promise.all([load().catch(() => null), loaded ? null : loadStyle(style)]);
-  if (module === null) refuse(UNREACHABLE);
   return module;
 }
 
@@ -214,7 +214,10 @@ function view() {
 
 async function show(name) {
   const module = name === "lab" ? await loadPart(() => import("./lab.js"), "lab.css", lab) : null;
+  byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
+  if (view() === "lab") lab.restore();
+  else outside = view();
   byId("views").dataset.view = name;
   document.documentElement.classList.toggle("large", name === "lab");
   byId("look").setAttribute("aria-pressed", String(name === "lab"));
@@ -225,17 +228,23 @@ async function show(name) {
   showInLab();
 }
 
+/** The paper no longer shows the picture of the desk. */
+function leaveDesk() {
+  outside = "";
+  if (view() === "desk") show("");
+}
+
 function showInLab() {
   if (view() === "lab") lab?.show(reading?.digits[selected] ?? null, reading?.model.version);
 }
 
-byId("look").addEventListener("click", () => show(view() === "lab" ? "" : "lab"));
+byId("look").addEventListener("click", () => show(view() === "lab" ? outside : "lab"));
 
 // The address remembers whether the lab is open, and holds the drawing while somebody looks at another page
 
 function followAddress() {
   const { lab: isLab, strokes } = parseFragment(location.hash);
-  if (isLab !== (view() === "lab")) show(isLab ? "lab" : "");
+  if (isLab !== (view() === "lab")) show(isLab ? "lab" : outside);
   if (strokes === null) return;
   const shared = decodeStrokes(strokes);
   if (shared) drawing.restore(shared); // which removes the strokes from the address
@@ -264,7 +273,7 @@ byId("take").addEventListener("click", async ({ target }) => {
   const take = await import("./take.js").catch(() => null);
   if (target.id === "share") take?.copyLink(sharedUrl());
   else if (target.id === "copy") take?.copyAnswer(reading);
-  else if (target.id === "save") take?.savePng(reading.text);
+  else if (target.id === "save") take?.savePng(reading);
 });
 
 document.addEventListener("keydown", (event) => {

@@ -1,7 +1,7 @@
 // A number of several digits: its text, in which each digit can be selected.
 
 import { byId, element } from "./dom.js";
-import { character, isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
+import { character, isUnsure, leftOutSentence, lineCount, summary, verdict } from "./verdict.js";
 
 const QUESTION_MARK = 0.4; // its width, in widths of a digit
 
@@ -14,7 +14,7 @@ export class NumberText {
   constructor(onSelect) {
     this.#onSelect = onSelect;
     byId("number").addEventListener("click", ({ target }) => {
-      const index = this.#digits.findIndex(({ radio }) => radio === target);
+      const index = this.#digits.findIndex(({ radio }) => radio.contains(target));
       if (index >= 0) onSelect(index);
     });
     byId("number").addEventListener("keydown", (event) => this.#onKey(event));
@@ -29,10 +29,11 @@ export class NumberText {
 
   /** @param {object} reading the service's reply, of at least two digits */
   show(reading) {
-    const lines = reading.lines.map(() => element("div"));
+    const lines = Array.from({ length: lineCount(reading.digits) }, () => element("div"));
     this.#digits = reading.digits.map((digit) => {
-      const [textContent, className] = [character(digit), isUnsure(digit) ? "unsure" : ""];
-      const radio = element("span", { role: "radio", textContent, className, ariaLabel: spoken(digit) });
+      const [sign, doubt = ""] = character(digit);
+      const className = isUnsure(digit) ? "unsure" : "";
+      const radio = element("span", { role: "radio", className, ariaLabel: spoken(digit) }, sign, element("sup", { textContent: doubt }));
       lines[digit.line].append(radio);
       return { radio, line: digit.line, column: lines[digit.line].childElementCount - 1 };
     });
@@ -89,6 +90,5 @@ function inLine(step, digits, selected) {
 /** Return what a screen reader says about a digit. */
 export function spoken(digit) {
   const { sentence, more } = verdict(digit);
-  const name = character(digit) === label(digit.digit) ? `${label(digit.digit)}${isUnsure(digit) ? ", unsure" : ""}. ` : "";
-  return `${name}${sentence} ${more}`.trim();
+  return `${character(digit)}: ${sentence} ${more}`.trim();
 }

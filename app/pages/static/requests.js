@@ -148,9 +148,8 @@ export class ReadingRequests {
 function withPrediction(reading, prediction, { isUnfinished }) {
   const digit = { line: 0, ...reading?.digits[0], ...prediction, isUnfinished };
   if (reading?.accept === false) digit.accept = false; // marks were not read
-  const text = String(digit.digit);
   const { ink, model } = prediction;
-  return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model, ink };
+  return { digits: [digit], left_out: reading?.left_out ?? 0, model, ink };
 }
 
 /**

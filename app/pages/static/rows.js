@@ -1,7 +1,7 @@
 // The results of a stack of pictures: what the table says about each, and all of them as a CSV file.
 
 import { place } from "./answer.js";
-import { character, isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
+import { character, hasOwnClasses, isClass, isUnsure, label, leftOutSentence, linesOf, summary, verdict } from "./verdict.js";
 
 // Those of `digits read --output`, or of `digits predict --output` if the model's classes are not the digits, and who decided.
 const NUMBER_COLUMNS =
@@ -13,8 +13,14 @@ const FLOATS = ["least_probability", "probability", "coverage", "novelty"];
 const LINE_BREAK = " / "; // in the table, as `digits read` prints it
 
 /**
- * @typedef {{text: string, state: string, isSure: boolean, reason: string, cells: object}} Result `state` is "sure",
- *   "check", "failed" or "checked"; `cells` has the values of the CSV file by column, except for the path
+ * @typedef {{start: number, end: number, reason: string}} Doubt a part of a text that a person should look at, and why
+ * @typedef {object} Result
+ * @property {string} text with signs of doubt, as the table shows it
+ * @property {string} guess the text without them, as a person corrects it
+ * @property {Doubt[]} doubts in the order of the guess
+ * @property {string} state "sure", "check", "failed" or "checked"
+ * @property {string} reason
+ * @property {object} cells the values of the CSV file by column, except for the path
  */
 
 /**
@@ -26,12 +32,14 @@ const LINE_BREAK = " / "; // in the table, as `digits read` prints it
 export function answered(reply) {
   const { version } = reply.model;
   if (!reply.digits) {
-    return result(reply.class_name ?? label(reply.digit), !isUnsure(reply), verdict(reply).sentence, { ...reply, version });
+    const text = character(reply);
+    const guess = reply.class_name ?? label(reply.digit);
+    return result(!isUnsure(reply), { text, guess, reason: verdict(reply).sentence, cells: { ...reply, version } });
   }
   const { digits, left_out, accept } = reply;
   const count = (field, isCounted) => (field in digits[0] ? digits.filter(isCounted).length : null);
   const cells = {
-    text: reply.text,
+    text: linesOf(digits).join("\n"),
     digit_count: digits.length,
     least_probability: Math.min(...digits.map(({ probability }) => probability)),
     ambiguous_count: count("prediction_set", ({ digit, prediction_set: set }) => set.length !== 1 || set[0] !== digit),
@@ -40,13 +48,30 @@ export function answered(reply) {
     accept,
     version,
   };
-  const lines = reply.lines.map((_, line) => digits.filter((digit) => digit.line === line).map(character).join(""));
-  return result(lines.join(LINE_BREAK), !isUnsure(reply), reasonFor(reply), cells);
+  const text = linesOf(digits).join(LINE_BREAK);
+  const guess = linesOf(digits, ({ digit }) => label(digit)).join(LINE_BREAK);
+  const doubts = doubtsOf(reply);
+  let words = digits.length === 1 ? verdict(digits[0]).sentence : summary(reply);
+  if (doubts.length === 1) words = doubts[0].reason;
+  const reason = `${words} ${leftOutSentence(left_out)}`.trim();
+  return result(!isUnsure(reply), { text, guess, doubts, reason, cells });
 }
 
 /** Return the result of an answer, on which the model itself has decided if it is sure. */
-function result(text, isSure, reason, cells) {
-  return { text, state: isSure ? "sure" : "check", isSure, reason, cells: { ...cells, checked_by: isSure ? "model" : "" } };
+function result(isSure, { text, guess, doubts = [], reason, cells }) {
+  if (!isSure && doubts.length === 0) doubts = [{ start: 0, end: guess.length, reason }];
+  const state = isSure ? "sure" : "check";
+  return { text, guess, doubts, reason, state, cells: { ...cells, checked_by: isSure ? "model" : "" } };
+}
+
+/** Return the digits that the service doubts, each with its place in the guess. */
+function doubtsOf(reading) {
+  return reading.digits.flatMap((digit, index) => {
+    if (!isUnsure(digit)) return [];
+    const start = index + digit.line * LINE_BREAK.length;
+    const where = reading.digits.length > 1 ? `${place(reading, index)}. ` : "";
+    return [{ start, end: start + 1, reason: `${where}${verdict(digit).sentence}` }];
+  });
 }
 
 /**
@@ -57,7 +82,15 @@ function result(text, isSure, reason, cells) {
  * @returns {Result}
  */
 export function failed(reason, error = reason) {
-  return { text: "", state: "failed", isSure: false, reason, cells: { error } };
+  return { text: "", guess: "", doubts: [{ start: 0, end: 0, reason }], state: "failed", reason, cells: { error } };
+}
+
+/** Return why a person's text cannot be saved, or "". */
+export function refusal(text) {
+  const isAllowed = hasOwnClasses() ? text === "" || isClass(text) : text.split("/").every((line) => /^\d*$/.test(line.trim()));
+  if (isAllowed) return "";
+  const expected = hasOwnClasses() ? `the name of a class, such as “${label(0)}”` : "only digits, and “/” between lines";
+  return `Not saved: expected ${expected}, received “${text}”.`;
 }
 
 /**
@@ -72,7 +105,7 @@ export function corrected(text, reading) {
   const { version, error } = reading?.cells ?? {};
   const cells = { text: lines.join("\n"), class_name: text, accept: true, version, error, checked_by: "person" };
   if (!isOfClass(reading)) cells.digit_count = text.replace(/\D/g, "").length;
-  return { text, state: "checked", isSure: true, reason: "by you", cells };
+  return { text, guess: text, doubts: [], state: "checked", reason: "by you", cells };
 }
 
 /**
@@ -87,16 +120,6 @@ export function toCsv(rows) {
     return columns.map((column) => quoted(cell(column, cells[column])));
   });
   return [columns, ...lines].map((cells) => `${cells.join(",")}\r\n`).join("");
-}
-
-/** Say how sure the answer is, or which digit is in doubt and what else was left out. */
-function reasonFor(reading) {
-  const { digits, left_out: leftOut } = reading;
-  const unsure = digits.findIndex(isUnsure);
-  let words = summary(reading, "");
-  if (digits.length === 1) words = verdict(digits[0]).sentence;
-  else if (digits.filter(isUnsure).length === 1) words = `${place(reading, unsure)}. ${verdict(digits[unsure]).sentence}`;
-  return `${words} ${leftOutSentence(leftOut)}`.trim();
 }
 
 /** Return whether a model of other classes than the digits has answered. */

@@ -1,12 +1,13 @@
 // A stack of pictures: a table that fills while the service reads them, and a desk where a person checks what it doubts.
 
+import { Correction } from "./correction.js";
 import { byId, write } from "./dom.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { post, read } from "./requests.js";
 import { answered, corrected, failed, toCsv } from "./rows.js";
 import { download } from "./take.js";
-import { problemSentence, withoutStrangers } from "./verdict.js";
+import { problemSentence } from "./verdict.js";
 
 const THUMBNAIL = 88; // pixels, twice its size on the page
 const ANNOUNCEMENTS = 4; // of the progress, to screen readers
@@ -23,6 +24,7 @@ export class Stack {
   #described; // when the page knows the names of its classes
   #announced = 0; // quarters of the progress
   #current = null; // the row that is on the desk
+  #correction = new Correction();
   #page;
 
   /**
@@ -43,7 +45,8 @@ export class Stack {
     });
     byId("desk").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#confirm(byId("text").value.trim());
+      const text = this.#correction.confirm();
+      if (text !== null) this.#confirm(text);
     });
   }
 
@@ -92,7 +95,7 @@ export class Stack {
     if (row.result !== null) return; // a person was faster, or the stack was stopped at the moment of the answer
     row.reading = result;
     this.#setResult(row, result);
-    if (this.#current === row) this.#fillDesk(); // it was opened before its answer
+    if (this.#current === row && this.#correction.isEmpty) this.#fillDesk(); // it was opened before its answer
     else if (this.#current === null && this.#page.isOpen() && result.state === "check") this.#openRow(row);
   }
 
@@ -125,11 +128,10 @@ export class Stack {
 
   #fillDesk() {
     const { file, result } = this.#current;
+    const shown = result ?? failed("The service has not read it yet.");
     byId("desk-title").textContent = `What is the text of ${file.name}?`;
-    byId("desk-reason").textContent = result === null ? "The service has not read it yet." : result.reason;
-    byId("text").value = withoutStrangers(result?.text ?? "");
-    byId("text").focus({ preventScroll: true });
-    byId("text").select();
+    byId("desk-reason").textContent = shown.reason;
+    this.#correction.fill(shown);
   }
 
   /** Take the text of a person, who has seen the picture, and open the next row that needs one. */

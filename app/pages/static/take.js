@@ -2,7 +2,7 @@
 
 import { parseFragment, setAddress } from "./address.js";
 import { byId, colour, element } from "./dom.js";
-import { label, summary } from "./verdict.js";
+import { inWords, leftOutSentence, linesOf, summary, verdict } from "./verdict.js";
 
 /** Say below the buttons what was done, or nothing. */
 function say(words) {
@@ -19,12 +19,12 @@ export async function copyLink(url) {
   }
 }
 
-/** Copy the number or the digit that was read. */
-export async function copyAnswer({ digits, text, lines }) {
-  const answer = digits.length > 1 ? text : label(digits[0].digit);
-  const doubts = digits.length > 1 ? ` ${summary({ digits, lines }, "")}` : "";
-  const done = await copy(answer);
-  say(done ? `Copied ${answer.replaceAll("\n", ", ")}.${doubts}` : "This browser copies only over HTTPS.");
+/** Copy the number or the digit that was read, with its signs of doubt. */
+export async function copyAnswer({ digits, left_out: leftOut }) {
+  const lines = linesOf(digits);
+  const done = await copy(lines.join("\n"));
+  const words = digits.length > 1 ? summary({ digits }) : verdict(digits[0]).sentence;
+  say(done ? `Copied “${lines.join(", ")}”. ${words} ${leftOutSentence(leftOut)}` : "This browser copies only over HTTPS.");
 }
 
 /** Return whether the browser has copied a text. Over plain HTTP, it does so for localhost only. */
@@ -38,7 +38,7 @@ async function copy(text) {
 }
 
 /** Save what is seen on the paper: the drawing or the picture, with its boxes. */
-export async function savePng(name) {
+export async function savePng({ digits }) {
   const [drawn, boxes] = [byId("canvas"), byId("boxes")];
   const canvas = element("canvas", { width: drawn.width, height: drawn.height });
   const context = canvas.getContext("2d");
@@ -46,7 +46,7 @@ export async function savePng(name) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(drawn, 0, 0);
   context.drawImage(boxes, 0, 0, canvas.width, canvas.height);
-  const file = fileName(name);
+  const file = fileName(linesOf(digits).join(" "));
   download(await new Promise((resolve) => canvas.toBlob(resolve, "image/png")), file);
   say(`Saved as ${file}.`);
 }
@@ -60,6 +60,6 @@ export function download(blob, name) {
 
 /** Return the name of a file for what was read. */
 export function fileName(text) {
-  const words = text.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  const words = inWords(text).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
   return `${words || "drawing"}.png`;
 }

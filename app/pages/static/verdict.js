@@ -2,6 +2,7 @@
 
 const PROBABLE_BELOW = 0.9;
 const STRANGER = "□"; // stands for what does not look like a digit
+const DOUBT = "?"; // follows what a person should check
 
 const DIGITS = [..."0123456789"];
 
@@ -25,19 +26,43 @@ export function hasOwnClasses() {
   return names !== null;
 }
 
+/** Return whether a text names a class. */
+export function isClass(text) {
+  return names?.includes(text) ?? false;
+}
+
 /** Return how a digit or a class is called everywhere on the page. */
 export function label(digit) {
   return names?.[digit] ?? String(digit);
 }
 
-/** Return the digit of a reply as a character, or a sign in its place if it does not look like a digit. */
+/** Return a digit of a reply as it is shown, copied, spoken and saved: with a sign of doubt unless the service accepts it. */
 export function character(answer) {
-  return isStranger(answer) ? STRANGER : label(answer.digit);
+  const sign = isStranger(answer) ? STRANGER : (answer.class_name ?? label(answer.digit));
+  return isUnsure(answer) ? `${sign}${DOUBT}` : sign;
 }
 
-/** Return a text that was read, as it should be corrected: without the signs that stand for strangers. */
-export function withoutStrangers(text) {
-  return text.replaceAll(STRANGER, "");
+/**
+ * Return the lines of a reading, the only text that the page makes of it.
+ *
+ * @param {object[]} digits of the service's reply
+ * @param {(digit: object) => string} write returns the text of one digit
+ * @returns {string[]}
+ */
+export function linesOf(digits, write = character) {
+  const lines = Array.from({ length: lineCount(digits) }, () => "");
+  for (const digit of digits) lines[digit.line] += write(digit);
+  return lines;
+}
+
+/** Return a text with words for its signs of doubt, for the name of a file. */
+export function inWords(text) {
+  return text.replaceAll(`${STRANGER}${DOUBT}`, " no digit ").replaceAll(DOUBT, " unsure ");
+}
+
+/** Return how many lines a reading has. */
+export function lineCount(digits) {
+  return digits.at(-1).line + 1;
 }
 
 function isStranger({ is_digit: isDigit, is_known: isKnown = isDigit, isUnfinished }) {
@@ -50,29 +75,44 @@ function isStranger({ is_digit: isDigit, is_known: isKnown = isDigit, isUnfinish
  * @returns {{state: string, digit: string, sentence: string, more: string}}
  */
 export function verdict(answer) {
-  const { digit: best, probabilities, prediction_set: set, accept, isUnfinished } = answer;
-  const p = probabilities[best];
-  const doubtful = { state: "unsure", digit: `${label(best)}?` };
-  if (isUnfinished && isUnsure(answer)) {
-    return { ...doubtful, sentence: `So far, it may be ${a(best)} (${percent(p)}).`, more: "" };
-  }
-  const byProbability = (a, b) => probabilities[b] - probabilities[a];
-  const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
-  const q = percent(probabilities[next]);
+  const { digit: best, probabilities, prediction_set: set } = answer;
+  const [digit, p] = [character(answer), percent(probabilities[best])];
   if (isStranger(answer)) {
+    const [next] = others(answer, [...probabilities.keys()]);
     const sentence = names ? "This looks like none of the classes." : "This does not look like a digit.";
-    return { state: "stranger", digit: "", sentence, more: `The nearest are ${label(best)}\u00a0(${percent(p)}) and ${label(next)}\u00a0(${q}).` };
+    const more = `The nearest are ${label(best)}\u00a0(${p}) and ${label(next)}\u00a0(${percent(probabilities[next])}).`;
+    return { state: "stranger", digit, sentence, more };
   }
-  const more = set ? plausibleSentence([...set].sort(byProbability), probabilities.length) : "";
-  if (isUnsure(answer)) {
-    let either = `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
-    if (set?.length === probabilities.length) either = `any ${kind()}`;
-    if (set?.length === 1 && set[0] === best) either = `${a(best)} (${percent(p)})`; // but marks were not read
-    return { ...doubtful, sentence: `${accept === undefined ? "Check this" : "Not sure"}: it may be ${either}.`, more };
-  }
-  let sentence = `${names ? label(best) : `A${a(best).slice(1)}`}, ${percent(p)} sure.`;
-  if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${label(next)} with ${q}.`;
-  return { state: "answer", digit: label(best), sentence, more };
+  if (isUnsure(answer)) return { state: "unsure", digit, sentence: doubt(answer), more: "" };
+  let sentence = `${names ? label(best) : `A${a(best).slice(1)}`}, ${p} sure.`;
+  if (probabilities[best] < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${p} sure.`;
+  return { state: "answer", digit, sentence, more: set ? `Only ${label(best)} is plausible.` : "" };
+}
+
+/** Say what is plausible, and why a person should check it. Both come from the prediction set. */
+function doubt(answer) {
+  const { digit: best, probabilities, prediction_set: set, isUnfinished } = answer;
+  const guess = `${a(best)} (${percent(probabilities[best])})`;
+  if (isUnfinished) return `So far, it may be ${guess}.`;
+  const likeness = `it looks most like ${guess}`;
+  if (!set) return `Check this: ${likeness}, and this model has no calibration that could rule out another ${kind()}.`;
+  const rivals = others(answer, set);
+  const isAny = rivals.length > 1 && rivals.length === probabilities.length - 1;
+  let reason = `this model's calibration cannot rule out ${isAny ? `any other ${kind()}` : either(rivals)}`;
+  if (set.length === 0) reason = `no ${kind()} is probable enough for this model's calibration`;
+  else if (!set.includes(best)) reason = `this model's calibration rules out all but ${either(rivals)}`;
+  else if (rivals.length === 0) reason = "the picture shows more than that";
+  return `Not sure: ${likeness}, but ${reason}.`;
+}
+
+/** Return the digits that are not the answer, the most probable first. */
+function others({ digit: best, probabilities }, digits) {
+  return digits.filter((digit) => digit !== best).sort((one, other) => probabilities[other] - probabilities[one]);
+}
+
+function either(digits) {
+  const named = digits.map(a);
+  return [named.slice(0, -1).join(", "), ...named.slice(-1)].filter(Boolean).join(" or ");
 }
 
 /** Return whether somebody should check the answer: every one that the service does not accept. */
@@ -80,13 +120,15 @@ export function isUnsure({ accept }) {
   return accept !== true;
 }
 
-/** Describe a number in a sentence or two. `mark` says how its unsure digits are marked. */
-export function summary({ digits, lines }, mark = ", marked with “?”") {
+/** Describe a number and its signs of doubt in a few sentences. */
+export function summary({ digits }) {
   const unsure = digits.filter(isUnsure).length;
-  const count = lines.length > 1 ? `${digits.length} digits in ${lines.length} lines` : `${digits.length} digits`;
+  const lines = lineCount(digits);
+  const count = lines > 1 ? `${digits.length} digits in ${lines} lines` : `${digits.length} digits`;
   if (unsure === 0) return `${count}, none of them unsure.`;
-  if (unsure === digits.length) return `${count}, all of them unsure.`;
-  return `${count}. ${unsure} of them ${unsure === 1 ? "is" : "are"} unsure${mark}.`;
+  const strangers = digits.some(isStranger) ? ` “${STRANGER}” does not look like a digit.` : "";
+  if (unsure === digits.length) return `${count}, all of them unsure.${strangers}`;
+  return `${count}. ${unsure} of them ${unsure === 1 ? "is" : "are"} unsure, marked with “${DOUBT}”.${strangers}`;
 }
 
 /** Say how many marks were not read. */
@@ -122,15 +164,6 @@ export function problemSentence({ status, detail = "" }, retries, { isDrawing = 
     default:
       return `The service could not answer (status ${status})${reason}.${retry}`;
   }
-}
-
-function plausibleSentence(numbers, count) {
-  const digits = numbers.map(label);
-  const [last, ...others] = [...digits].reverse();
-  if (last === undefined) return `No ${kind()} is probable enough.`;
-  if (others.length === 0) return `Only ${last} is plausible.`;
-  if (numbers.length === count) return `Every ${kind()} is plausible.`;
-  return `${others.reverse().join(", ")} and ${last} are plausible.`;
 }
 
 /** Return the digits to mark, and an explanation of the mark that is "" if the version has no prediction sets. */

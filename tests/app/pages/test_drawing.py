@@ -18,7 +18,7 @@ from app.openapi.example_pictures import EXAMPLES
 from app.pages.drawing import FOLDER
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import SHAPES, Reloading, Service
-from tests.app.pages.conftest import OpenPage
+from tests.app.pages.conftest import OpenPage, drag
 from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_classes, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
@@ -136,7 +136,9 @@ def paste(page: Page, *, name: str, content: bytes, kind: str = "image/png") -> 
     page.keyboard.press("Control+v")
 
 
-def answer_with(*lines: str, unsure: Sequence[int] = (), left_out: int = 0, **fields: Any) -> Callable[[Route], None]:
+def answer_with(
+    *lines: str, unsure: Sequence[int] = (), strangers: Sequence[int] = (), left_out: int = 0, **fields: Any
+) -> Callable[[Route], None]:
     """Return a route handler for ANSWERS. Each digit is 30 pixels wide and 40 high, in a grid of 50."""
     digits: list[dict[str, Any]] = []
     for line, text in enumerate(lines):
@@ -146,15 +148,24 @@ def answer_with(*lines: str, unsure: Sequence[int] = (), left_out: int = 0, **fi
                 "probability": 1.0,
                 "probabilities": [float(each == digit) for each in range(10)],
                 "prediction_set": [digit, digit + 1] if len(digits) in unsure else [digit],
-                **{"coverage": 0.99, "calibration": "normalized", "is_digit": True, "novelty": 0.0},
-                "accept": len(digits) not in unsure,
+                **{"coverage": 0.99, "calibration": "normalized", "novelty": 0.0},
+                "is_digit": len(digits) not in strangers,
+                "accept": len(digits) not in [*unsure, *strangers],
                 "line": line,
                 "box": {"x": 50 * column + 10, "y": 50 * line + 5, "width": 30, "height": 40},
                 "pixels": [[len(digits) % 256] * 28] * 28,
             }
             digits.append(certain | fields)
     model = {"name": "mnist-dense", "version": SHIPPED_VERSION}
-    reading = {"text": "\n".join(lines), "lines": lines, "digits": digits, "left_out": left_out, "model": model}
+    accept = left_out == 0 and all(digit["accept"] for digit in digits)
+    reading = {
+        "text": "\n".join(lines),
+        "lines": lines,
+        "digits": digits,
+        "left_out": left_out,
+        "accept": accept,
+        "model": model,
+    }
     prediction = digits[0] | {"preprocessing": [], "model": model}
     return lambda route: route.fulfill(json=reading if "/read" in route.request.url else prediction)
 
@@ -385,7 +396,7 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
     examples = page.get_by_role("group", name="Or try an example")
     ink = page.get_by_role("img", name="Where the service saw ink in the picture")
 
-    shown = {"Photo of a 3": ("answer", "^3$"), "4 or 9?": ("unsure", r"^[49]\?$"), "A letter": ("stranger", "^$")}
+    shown = {"Photo of a 3": ("answer", "^3$"), "4 or 9?": ("unsure", r"^[49]\?$"), "A letter": ("stranger", r"^□\?$")}
     for name, (state, digit) in shown.items():
         examples.get_by_role("button", name=name).click()
 
@@ -397,7 +408,7 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
         if state != "stranger":
             button(page, "Clear").click()
     stranger = "This does not look like a digit. The nearest are"
-    expect(page.get_by_role("status")).to_contain_text(stranger)
+    expect(page.locator("#announcement")).to_contain_text(stranger)
     expect(page.locator("#digit")).to_be_hidden()
     assert (colours(page.locator("#stranger")) == colours(page.locator("#pixels"))).all()
     expect(page.locator("#bars .plausible")).to_have_count(0)
@@ -412,7 +423,7 @@ def test_drawn_digits_are_a_number_that_stays_while_the_next_is_drawn(open_page:
     draw(page, *half[4], *([(x + 0.4, y) for x, y in stroke] for stroke in half[2]))
 
     expect(page.locator("#number")).to_have_text("42")
-    expect(page.get_by_role("status")).to_have_text("42. 2 digits, none of them unsure.")
+    expect(page.locator("#announcement")).to_have_text("42. 2 digits, none of them unsure.")
     expect_digit(page, 2)  # the details are those of the digit that was drawn last
     expect(page.locator("#place")).to_have_text("Digit 2 of 2")
     middle = (page.locator("#boxes"), "0, c.height / 2, c.width, 1")
@@ -442,11 +453,10 @@ def test_a_digit_of_a_sheet_of_500_is_selected_with_keys_and_pointer(page: Page)
     expect(digits).to_have_count(500)
     words = "500 digits in 20 lines. 2 of them are unsure, marked with “?”. 2 marks were not read."
     expect(page.locator("#summary")).to_have_text(words)
-    expect(page.get_by_role("status")).to_contain_text(f"6. {words}")
-    marks = digits.evaluate_all("all => all.slice(0, 5).map(e => getComputedStyle(e, '::after').content)")
-    assert marks == ["none", '"?"', "none", '"?"', "none"]
+    expect(page.locator("#announcement")).to_contain_text(f"6, 0123456780123456780123456. {words}")
+    assert digits.all_text_contents()[:5] == ["0", "1?", "2", "3?", "4"]
     expect(page.locator("#place")).to_have_text("Line 1, digit 2")  # the first unsure digit
-    expect(selected(page)).to_have_accessible_name(re.compile("^1, unsure. Not sure: .* 1 and 2 are plausible"))
+    expect(selected(page)).to_have_accessible_name(re.compile("^1\\?: Not sure: .* cannot rule out a 2.$"))
     selected(page).press("End")
     expect(selected(page)).to_be_focused()
     expect(selected(page)).to_be_in_viewport()
@@ -468,13 +478,31 @@ def test_plausible_digits_are_marked_and_explained(open_page: OpenPage, trusted:
 
     plausible = answered.value.json()["prediction_set"]
     assert 1 < len(plausible) < 9
-    expect(page.get_by_role("status")).to_contain_text("Not sure: it may be")
-    expect(page.locator("#more")).to_contain_text("are plausible.")
+    expect(page.locator("#announcement")).to_contain_text("Not sure: it looks most like")
+    expect(page.locator("#sentence")).to_contain_text("this model's calibration cannot rule out")
     marked = page.get_by_role("listitem").filter(has_text="plausible")
     assert [int(text.split()[0]) for text in marked.all_inner_texts()] == plausible
     expect(page.locator("#bars .plausible")).to_have_count(len(plausible))
     page.get_by_text("Details").press("Enter")
     expect(page.locator("#meaning")).to_contain_text("right digit of 99 % of pictures like MNIST's has a ring")
+
+
+def test_a_doubt_is_one_sentence_about_the_digits_of_the_prediction_set(open_page: OpenPage, service: Service) -> None:
+    page = open_page(service.url, viewport={"width": 360, "height": 740})
+    with page.expect_response("**/read?*") as answered:
+        drag(page, (0.05, 0.8), (0.25, 0.2), (0.5, 0.8), (0.75, 0.2), (0.95, 0.8))  # a wide M
+    stems = answered.value.json()["digits"]
+    doubtful = [index for index, stem in enumerate(stems) if stem["is_digit"] and not stem["accept"]]
+    assert doubtful, "Without a doubtful digit in it, the M shows nothing."
+
+    for index in doubtful:
+        page.get_by_role("radio").nth(index).click()
+
+        sentence, likeliest = page.locator("#sentence").inner_text(), stems[index]["digit"]
+        assert sentence.startswith(f"Not sure: it looks most like a {likeliest} (")
+        assert {int(digit) for digit in re.findall(r"\ban? (\d)\b", sentence)} == set(stems[index]["prediction_set"])
+        assert "0.0" not in sentence
+        expect(page.locator("#more")).to_have_text("")
 
 
 def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page: Page) -> None:
@@ -484,8 +512,8 @@ def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page:
     page.route(ANSWERS, answer_with("4", left_out=1, pixels=pixels.tolist(), saliency=saliency.tolist()))
     draw(page, *STROKES[4])
 
-    words = "A 4, >99.9 % sure. Only 4 is plausible. 1 mark was not read."
-    expect(page.get_by_role("status")).to_have_text(words)
+    words = "Not sure: it looks most like a 4 (>99.9 %), but the picture shows more than that. 1 mark was not read."
+    expect(page.locator("#announcement")).to_have_text(words)
     expect(page.locator("#bars .zero")).to_have_count(9)
     seen = colours(page.locator("#pixels"))
     assert (seen == np.dstack([pixels] * 3 + [np.full((28, 28), 255)])).all()

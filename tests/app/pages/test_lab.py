@@ -173,6 +173,49 @@ def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(pa
     assert turn.input_value() == "0"
 
 
+def test_leaving_the_lab_restores_the_verdict_of_the_digit_that_was_drawn(page: Page) -> None:
+    draw_and_wait(page, 7)
+    verdict = page.locator("#sentence").inner_text()
+    look_inside(page)
+    expect(page.locator("#lab-state")).to_contain_text("Computed in your browser.")
+    with page.expect_response("**/predict?normalize=never"):
+        page.get_by_role("slider", name="Turn").press("Home")
+    expect(page.locator("#sentence")).not_to_have_text(verdict)
+
+    button(page, "Look inside").click()
+
+    expect(page.locator("#sentence")).to_have_text(verdict)
+    look_inside(page)
+    page.route("**/predict?normalize=never", lambda _route: None)  # no answer
+    page.get_by_role("slider", name="Turn").press("ArrowRight")
+    expect(page.locator("#sentence")).to_contain_text("So far")
+    button(page, "Look inside").click()
+    expect(page.locator("#sentence")).to_have_text(verdict)
+
+
+def test_a_lab_that_cannot_be_loaded_leaves_the_answer_and_the_retry_alone(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(service.url, refusals=True, **DESKTOP)
+    draw_and_wait(page, 7)
+    page.context.set_offline(True)
+    note = page.locator("#look-note")
+
+    button(page, "Look inside").click()
+
+    expect(note).to_have_text("The lab could not be loaded. The service cannot be reached.")
+    expect(note).to_have_role("status")
+    expect(page.locator("#sentence")).to_have_text(re.compile("^A 7, .* sure.$"))
+    draw(page, [(0.44, 0.84), (0.43, 0.86)])
+    expect(page.locator("#sentence")).to_contain_text("The page tries again soon")
+    button(page, "Look inside").click()
+    expect(note).not_to_be_empty()
+    page.context.set_offline(False)
+    expect_digit(page, 7)
+    look_inside(page)
+    expect(note).to_be_empty()
+
+
 def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(
     open_page: OpenPage, service: Service, reloading: Reloading
 ) -> None:
@@ -208,7 +251,10 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
             "evidence": ["#evidence-picture", "#supporting", "#opposing"],
             "beside": ["#both", "#strokes"],
         }
-        for stroke, sentence in ((STROKES[7][0], "A 7"), ([(0.2, 0.6), (0.35, 0.6)], "Not sure: it may be a 7")):
+        for stroke, sentence in (
+            (STROKES[7][0], "A 7"),
+            ([(0.2, 0.6), (0.35, 0.6)], "Not sure: it looks most like a 7"),
+        ):
             draw(page, stroke)
             expect(page.locator("#sentence")).to_contain_text(sentence)
             for panel, contents in panels.items():

@@ -96,17 +96,54 @@ def test_the_number_is_copied_and_the_paper_saved_with_its_boxes(page: Page) -> 
     page.route(ANSWERS, answer_with("407", "12", unsure=[1]))
     choose(page, name="a.png", content=(EXAMPLES / "photo-2048.jpg").read_bytes(), kind="image/jpeg")
 
-    assert copied(page, "Copy number") == "407\n12"
+    assert copied(page, "Copy number") == "40?7\n12"
     expect(page.locator("#taken")).to_contain_text("1 of them is unsure")
     expect(button(page, "Copy link")).to_be_hidden()  # a link would hold only strokes
     with page.expect_download() as download:
         button(page, "Save as PNG").click()
 
-    assert download.value.suggested_filename == "407-12.png"
+    assert download.value.suggested_filename == "40-unsure-7-12.png"
     with Image.open(download.value.path()) as picture:
         assert picture.size == tuple(page.locator("#canvas").evaluate("canvas => [canvas.width, canvas.height]"))
         accent = np.all(np.abs(np.asarray(picture.convert("RGB"), int) - (15, 107, 102)) < 8, axis=-1)
     assert accent.sum() > 300
+
+
+@pytest.mark.parametrize(
+    ("doubts", "shown", "file"),
+    [
+        pytest.param({}, "304", "304.png", id="no doubt"),
+        pytest.param({"unsure": [2]}, "304?", "304-unsure.png", id="an unsure digit"),
+        pytest.param({"strangers": [1]}, "3□?4", "3-no-digit-4.png", id="a face"),
+        pytest.param({"unsure": [0], "strangers": [1, 2]}, "3?□?□?", "3-unsure-no-digit-no-digit.png", id="all"),
+    ],
+)
+def test_what_is_shown_is_what_is_copied_spoken_and_named(page: Page, doubts: Any, shown: str, file: str) -> None:
+    page.route(ANSWERS, answer_with("304", **doubts))
+    choose(page, name="a.png", content=(EXAMPLES / "photo-2048.jpg").read_bytes(), kind="image/jpeg")
+    expect(page.locator("#number")).to_have_text(shown)
+
+    text = copied(page, "Copy number")
+
+    assert text == shown
+    expect(page.locator("#taken")).to_contain_text(f"Copied “{shown}”. 3 digits")
+    expect(page.locator("#announcement")).to_contain_text(f"{shown}. 3 digits")
+    with page.expect_download() as download:
+        button(page, "Save as PNG").click()
+    assert download.value.suggested_filename == file
+
+
+def test_a_letter_is_neither_copied_nor_saved_as_the_digit_that_it_resembles(page: Page) -> None:
+    button(page, "A letter").click()
+    expect(page.locator("#answer")).to_have_attribute("data-state", "stranger")
+
+    text = copied(page, "Copy number")
+
+    assert text == "□?"
+    expect(page.locator("#taken")).to_have_text("Copied “□?”. This does not look like a digit.")
+    with page.expect_download() as download:
+        button(page, "Save as PNG").click()
+    assert download.value.suggested_filename == "no-digit.png"
 
 
 @pytest.fixture(scope="module")

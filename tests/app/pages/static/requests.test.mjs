@@ -79,7 +79,7 @@ test("several digits are one request, and one digit gets its prediction too", as
   await sent[2].reply(prediction(7, { preprocessing: ["cropped"] }));
 
   assert.deepEqual(urls(), [READ, READ, PREDICT]);
-  const whole = { text: "7", lines: ["7"], left_out: 2, model: MODEL, ink: undefined };
+  const whole = { left_out: 2, model: MODEL, ink: undefined };
   const digit = { line: 0, ...prediction(7), preprocessing: ["cropped"], isUnfinished: false };
   assert.deepEqual(readings.at(-1), { ...whole, digits: [digit] });
 });

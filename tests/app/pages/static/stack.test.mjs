@@ -5,7 +5,8 @@ import { afterEach, beforeEach, mock, test } from "node:test";
 
 import { Queue } from "../../../../app/pages/static/queue.js";
 import { Problem } from "../../../../app/pages/static/requests.js";
-import { answered, corrected, failed, toCsv } from "../../../../app/pages/static/rows.js";
+import { answered, corrected, failed, refusal, toCsv } from "../../../../app/pages/static/rows.js";
+import { nameClasses } from "../../../../app/pages/static/verdict.js";
 
 const settle = () => new Promise(setImmediate);
 const plain = (text) => text.replaceAll("\u00a0", " ");
@@ -120,33 +121,62 @@ function number(...lines) {
   return { text: texts.join("\n"), lines: texts, digits, left_out: 0, model: MODEL, accept };
 }
 
+const NOT_SURE = "Not sure: it looks most like a 4 (60.0 %), but this model's calibration cannot rule out a 9.";
+
 const nine = { 4: 0.6, 9: 0.4 };
 const probabilities = Array.from({ length: 10 }, (_, each) => nine[each] ?? 0);
 
 for (const [reply, words] of [
   [number([digit(7)]), "7 sure: A 7, >99.9 % sure."],
-  [number([digit(4, { ...unsure, probabilities })]), "4 check: Not sure: it may be a 4 (60.0 %) or a 9 (40.0 %)."],
+  [number([digit(4, { ...unsure, probabilities })]), `4? check: ${NOT_SURE}`],
   [number([digit(4), digit(2)]), "42 sure: 2 digits, none of them unsure."],
   [
     number([digit(2), digit(4, { ...unsure, probabilities })], [digit(1)]),
-    "24 / 1 check: Line 1, digit 2. Not sure: it may be a 4 (60.0 %) or a 9 (40.0 %).",
+    `24? / 1 check: Line 1, digit 2. ${NOT_SURE}`,
   ],
-  [number([digit(4, unsure), digit(2, unsure), digit(1)]), "421 check: 3 digits. 2 of them are unsure."],
+  [number([digit(4, unsure), digit(2, unsure), digit(1)]), "4?2?1 check: 3 digits. 2 of them are unsure, marked with “?”."],
   [{ ...number([digit(7)]), left_out: 2, accept: false }, "7 check: A 7, >99.9 % sure. 2 marks were not read."],
   [{ ...number([digit(7)]), accept: false }, "7 check: A 7, >99.9 % sure."],
   [{ ...number([digit(7)]), accept: undefined }, "7 check: A 7, >99.9 % sure."],
   [
     number([digit(4), digit(5, { is_digit: false, accept: false })]),
-    "4□ check: Digit 2 of 2. This does not look like a digit.",
+    "4□? check: Digit 2 of 2. This does not look like a digit.",
   ],
 ]) {
   test(`a row has the text, the verdict and its reason: ${words}`, () => {
-    const { text, state, isSure, reason } = answered(reply);
+    const { text, state, reason } = answered(reply);
 
     assert.equal(plain(`${text} ${state}: ${reason}`), words);
-    assert.equal(isSure, state === "sure");
   });
 }
+
+for (const [what, result, guess, parts] of [
+  ["every digit that is not accepted", answered(number([digit(2), digit(4, unsure)], [digit(1, { is_digit: false, accept: false })])), "24 / 1", ["4", "1"]],
+  ["the whole text if the doubt is about no digit of it", answered({ ...number([digit(4), digit(2)]), left_out: 1, accept: false }), "42", ["42"]],
+  ["nothing of a text that is accepted", answered(number([digit(7)])), "7", []],
+  ["the empty text of a failure", failed("This picture cannot be read."), "", [""]],
+]) {
+  test(`a person is asked about ${what}`, () => {
+    const { doubts } = result;
+
+    assert.equal(result.guess, guess);
+    assert.deepEqual(doubts.map(({ start, end }) => guess.slice(start, end)), parts);
+  });
+}
+
+for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["", true], ["abc", false], ["95□5", false], ["95 25", false], ["１２", false]]) {
+  test(`the text “${text}” is ${isSaved ? "saved" : "refused"}`, () => {
+    assert.equal(refusal(text), isSaved ? "" : `Not saved: expected only digits, and “/” between lines, received “${text}”.`);
+  });
+}
+
+test("a person may name only a class of a model of other classes", () => {
+  nameClasses(["circle", "square"]);
+
+  assert.deepEqual(["square", ""].map(refusal), ["", ""]);
+  assert.equal(refusal("abc"), "Not saved: expected the name of a class, such as “circle”, received “abc”.");
+  nameClasses([..."0123456789"]);
+});
 
 test("a file has the columns of digits read and who decided, quoted as RFC 4180 says", () => {
   const old = number([{ digit: 7, probability: 1, probabilities: digit(7).probabilities }]);
@@ -165,14 +195,14 @@ test("a file has the columns of digits read and who decided, quoted as RFC 4180 
     toCsv(rows),
     [
       "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,left_out,accept,version,error,checked_by",
-      '"a ""b"", c.png","04\n1",3,0.5,1,0,0,false,3,,',
+      '"a ""b"", c.png","04?\n1",3,0.5,1,0,0,false,3,,',
       "'=1+1.png,7,1,1.0,0,0,0,true,3,,model",
       "no.png,,,,,,,,,found no ink,",
       "diary.txt,,,,,,,,,“diary.txt” is empty.,",
       'seven.png,"04\n7",3,,,,,true,3,,person',
       "empty.png,,0,,,,,true,,found no ink,person",
       "later.png,,,,,,,,,not read,",
-      "old.png,7,1,1.0,,,0,,3,,",
+      "old.png,7?,1,1.0,,,0,,3,,",
       "",
     ].join("\r\n"),
   );

@@ -7,8 +7,10 @@ import { place, preparation } from "../../../../app/pages/static/answer.js";
 import { spoken } from "../../../../app/pages/static/number.js";
 import { describe } from "../../../../app/pages/static/saliency.js";
 import {
+  inWords,
   label,
   leftOutSentence,
+  linesOf,
   nameClasses,
   percent,
   plausible,
@@ -40,25 +42,43 @@ afterEach(() => nameClasses(DIGITS));
 const ALL = [...Array(10).keys()];
 
 for (const [reply, words] of [
-  [answer({ 4: 0.6, 9: 0.4 }), "unsure: 4? Check this: it may be a 4 (60.0 %) or a 9 (40.0 %)."],
-  [answer({ 7: 1 }), "unsure: 7? Check this: it may be a 7 (>99.9 %) or a 0 (0.0 %)."],
-  [answer({ 4: 0.6, 9: 0.4 }, { accept: true }), "answer: 4 Probably a 4: 60.0 % sure. Next comes 9 with 40.0 %."],
+  [answer({ 4: 0.6, 9: 0.4 }), "unsure: 4? Check this: it looks most like a 4 (60.0 %), and this model has no calibration that could rule out another digit."],
+  [answer({ 7: 1 }), "unsure: 7? Check this: it looks most like a 7 (>99.9 %), and this model has no calibration that could rule out another digit."],
+  [answer({ 4: 0.6, 9: 0.4 }, { accept: true }), "answer: 4 Probably a 4: 60.0 % sure."],
   [answer({ 4: 0.9, 9: 0.1 }, { accept: true }), "answer: 4 A 4, 90.0 % sure."],
   [answerWithSet({ 8: 0.99996 }, [8]), "answer: 8 An 8, >99.9 % sure. Only 8 is plausible."],
   [
     answerWithSet({ 4: 0.7, 7: 0.1, 9: 0.2 }, [4, 7, 9]),
-    "unsure: 4? Not sure: it may be a 4 (70.0 %) or a 9 (20.0 %). 4, 9 and 7 are plausible.",
+    "unsure: 4? Not sure: it looks most like a 4 (70.0 %), but this model's calibration cannot rule out a 9 or a 7.",
   ],
-  [answerWithSet({ 7: 0.995 }, [7], { accept: false }), "unsure: 7? Not sure: it may be a 7 (99.5 %). Only 7 is plausible."],
+  [
+    answerWithSet({ 1: 0.997, 7: 0.001 }, [1, 4]),
+    "unsure: 1? Not sure: it looks most like a 1 (99.7 %), but this model's calibration cannot rule out a 4.",
+  ],
+  [
+    answerWithSet({ 7: 0.99996 }, [3, 7, 8]),
+    "unsure: 7? Not sure: it looks most like a 7 (>99.9 %), but this model's calibration cannot rule out a 3 or an 8.",
+  ],
+  [
+    answerWithSet({ 4: 0.7, 9: 0.3 }, [9]),
+    "unsure: 4? Not sure: it looks most like a 4 (70.0 %), but this model's calibration rules out all but a 9.",
+  ],
+  [
+    answerWithSet({ 7: 0.995 }, [7], { accept: false }),
+    "unsure: 7? Not sure: it looks most like a 7 (99.5 %), but the picture shows more than that.",
+  ],
   [answerWithSet({ 4: 0.987 }, [4], { is_digit: false, isUnfinished: true }), "unsure: 4? So far, it may be a 4 (98.7 %)."],
-  [answerWithSet(Array(10).fill(0.1), ALL), "unsure: 0? Not sure: it may be any digit. Every digit is plausible."],
+  [
+    answerWithSet(Array(10).fill(0.1), ALL),
+    "unsure: 0? Not sure: it looks most like a 0 (10.0 %), but this model's calibration cannot rule out any other digit.",
+  ],
   [
     answerWithSet({ 4: 0.651, 9: 0.302 }, []),
-    "unsure: 4? Not sure: it may be a 4 (65.1 %) or a 9 (30.2 %). No digit is probable enough.",
+    "unsure: 4? Not sure: it looks most like a 4 (65.1 %), but no digit is probable enough for this model's calibration.",
   ],
   [
     answerWithSet({ 4: 0.987, 9: 0.01 }, [4], { is_digit: false }),
-    "stranger:  This does not look like a digit. The nearest are 4 (98.7 %) and 9 (1.0 %).",
+    "stranger: □? This does not look like a digit. The nearest are 4 (98.7 %) and 9 (1.0 %).",
   ],
 ]) {
   test(`an answer is put into words: ${words}`, () => {
@@ -78,9 +98,9 @@ test("a model of other classes is described by their names", () => {
 
   assert.deepEqual([label(0), label(1)], ["circle", "square"]);
   assert.equal(plain(verdict(sure).sentence), "square, 95.0 % sure.");
-  assert.equal(plain(verdict(unsure).sentence), "Not sure: it may be circle (55.0 %) or square (45.0 %).");
-  assert.equal(plain(verdict(unchecked).sentence), "Check this: it may be square (95.0 %) or circle (5.0 %).");
-  assert.equal(verdict(unsure).more, "No class is probable enough.");
+  assert.equal(plain(verdict(unsure).sentence), "Not sure: it looks most like circle (55.0 %), but no class is probable enough for this model's calibration.");
+  assert.equal(plain(verdict(unchecked).sentence), "Check this: it looks most like square (95.0 %), and this model has no calibration that could rule out another class.");
+  assert.match(verdict({ ...unsure, prediction_set: [0, 1] }).sentence, /but this model's calibration cannot rule out square\.$/);
   assert.equal(verdict({ ...sure, is_digit: false }).sentence, "This looks like none of the classes.");
   assert.match(plausible({ prediction_set: [0], coverage: 0.9 }).meaning, /pictures like the training's has/);
   assert.match(problemSentence({ status: 422, detail: "no ink" }, false), /shows no drawing/);
@@ -93,24 +113,35 @@ test("a probability is rounded down and never to 100 %", () => {
 });
 
 test("a number is summed up with its unsure digits and the marks that were not read", () => {
-  const digits = (...unsure) => unsure.map((is) => ({ accept: !is }));
+  const digits = (...unsure) => unsure.map((is) => ({ accept: !is, line: 0 }));
+  const [one, other] = digits(true, true);
+  const stranger = { ...other, is_digit: false };
 
-  assert.equal(summary({ digits: digits(false, false), lines: ["42"] }), "2 digits, none of them unsure.");
-  assert.equal(summary({ digits: digits(true, true), lines: ["4", "2"] }), "2 digits in 2 lines, all of them unsure.");
-  assert.match(summary({ digits: digits(true, false), lines: ["42"] }), /^2 digits\. 1 of them is unsure, marked/);
-  assert.match(summary({ digits: digits(true, true, false), lines: ["427"] }), /2 of them are unsure/);
+  assert.equal(summary({ digits: digits(false, false) }), "2 digits, none of them unsure.");
+  assert.equal(summary({ digits: [one, { ...other, line: 1 }] }), "2 digits in 2 lines, all of them unsure.");
+  assert.match(summary({ digits: digits(true, false) }), /^2 digits\. 1 of them is unsure, marked with “\?”\.$/);
+  assert.match(summary({ digits: digits(true, true, false) }), /2 of them are unsure/);
+  assert.match(summary({ digits: [...digits(false), stranger] }), /marked with “\?”\. “□” does not look like a digit\.$/);
   assert.deepEqual([0, 1, 2].map(leftOutSentence), ["", "1 mark was not read.", "2 marks were not read."]);
 });
 
 test("a digit of a number has a place and a description for screen readers", () => {
-  const digits = [0, 0, 0, 1, 1].map((line) => ({ line }));
+  const digits = (...lines) => lines.map((line) => ({ line }));
 
-  assert.equal(place({ digits, lines: ["40752"] }, 4), "Digit 5 of 5");
-  assert.equal(place({ digits, lines: ["407", "52"] }, 4), "Line 2, digit 2");
-  assert.equal(plain(spoken(answer({ 4: 1 }, { accept: true }))), "4. A 4, >99.9 % sure.");
-  assert.match(plain(spoken(answerWithSet({ 4: 1 }, [4], { is_digit: false }))), /^This does not look like a digit\. The nearest/);
+  assert.equal(place({ digits: digits(0, 0, 0, 0, 0) }, 4), "Digit 5 of 5");
+  assert.equal(place({ digits: digits(0, 0, 0, 1, 1) }, 4), "Line 2, digit 2");
+  assert.equal(plain(spoken(answer({ 4: 1 }, { accept: true }))), "4: A 4, >99.9 % sure.");
+  assert.match(plain(spoken(answerWithSet({ 4: 1 }, [4], { is_digit: false }))), /^□\?: This does not look like a digit\. The nearest/);
   const unsure = answerWithSet({ 0: 1 }, [0, 1], { accept: false });
-  assert.match(plain(spoken(unsure)), /^0, unsure\. Not sure: .* 0 and 1 are plausible/);
+  assert.match(plain(spoken(unsure)), /^0\?: Not sure: .* cannot rule out a 1\.$/);
+});
+
+test("the signs of doubt of a text have words for the name of a file", () => {
+  const digits = [answer({ 3: 1 }), answer({ 0: 1 }, { is_digit: false }), answer({ 4: 1 }, { accept: true })];
+
+  const [text] = linesOf(digits.map((digit) => ({ ...digit, line: 0 })));
+
+  assert.deepEqual([text, inWords(text)], ["3?□?4", "3 unsure  no digit 4"]);
 });
 
 test("the preparation of a picture is one sentence", () => {

@@ -1,0 +1,166 @@
+"""Fit the finder on scenes, of which processes make the next epoch's while one is trained on."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from training.backend import make_reproducible
+from training.data.images import LabelledImages
+from training.finder import glyphs
+from training.finder.layout import Writer
+from training.finder.network import build_for_training
+from training.finder.scenes import make_scene
+from training.finder.targets import Views
+from training.fit.epochs import History, fit_epochs
+
+_VALIDATION = 2**31
+"""The number of the validation scenes. No epoch has it."""
+
+_AT_ONCE = 128
+"""Number of scenes that a process makes at once."""
+
+_INVERTED, _GAIN = 0.12, 0.15
+"""Share of the views whose contrasts are inverted, and the standard deviation of the factor of all contrasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinderRecipe:
+    """The hyper-parameters of the finder."""
+
+    epochs: int = 120
+    scenes: int = 1536
+    """Number of new scenes per epoch."""
+    repetitions: int = 4
+    """How often each scene is seen in its epoch, with other contrasts."""
+    batch_size: int = 16
+    learning_rate: float = 2.5e-3
+    digits: int = 3500
+    """Number of training images that provide strokes. A fifth as many provide those of the validation scenes."""
+    per_style: int = 30
+    """Number of drawings of each style that provide strokes too."""
+    strangers: int = 1900
+    """Number of letters and signs that provide strokes."""
+    validation_scenes: int = 512
+
+    @property
+    def views(self) -> int:
+        """Number of views in all epochs."""
+        return self.epochs * self.scenes * self.repetitions
+
+
+def fit(
+    recipe: FinderRecipe, data: LabelledImages, *, seed: int, folder: Path, start: Any | None = None
+) -> tuple[Any, History]:
+    """Train the finder. Return the network, which outputs logits, and its history. Raises CannotWrite.
+
+    The last sixth of the training images is kept for validation. The seed determines the initial weights and the
+    scenes. The folder is as for `fit_epochs`. `start` is a network whose weights the training begins with.
+    """
+    make_reproducible(seed)
+    network = build_for_training(recipe.views // recipe.batch_size, recipe.learning_rate)
+    if start is not None:
+        network.set_weights(start.get_weights())
+    with _scene_makers(recipe, data, seed) as make:
+        validation = Views.joined([each.result() for each in make(_VALIDATION, recipe.validation_scenes)])
+        made: dict[int, list[Future[Views]]] = {}
+
+        def examples(epoch: int) -> tuple[Any, Any]:
+            for number in (epoch, epoch + 1):
+                if number not in made and number < recipe.epochs:
+                    made[number] = make(number, recipe.scenes)
+            rng = np.random.default_rng([seed, epoch])
+            return _examples(Views.joined([each.result() for each in made.pop(epoch)]), recipe.repetitions, rng)
+
+        history = fit_epochs(
+            network,
+            examples,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation=(validation.seen, (validation.half, validation.quarter, validation.ink)),
+            folder=folder,
+        )
+    return network, history
+
+
+def validation_views(recipe: FinderRecipe, data: LabelledImages, seed: int) -> Views:
+    """Return views of scenes with digits that the network is not trained on."""
+    with _scene_makers(recipe, data, seed) as make:
+        return Views.joined([each.result() for each in make(_VALIDATION, recipe.validation_scenes)])
+
+
+def _examples(views: Views, repetitions: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Return the views in a random order for each repetition, with changed contrasts."""
+    count = len(views.seen)
+    order = np.concatenate([rng.permutation(count) for _ in range(repetitions)])
+    gains = 1 + _GAIN * rng.standard_normal((len(order), 1, 1, 2))
+    gains *= np.where(rng.random((len(order), 1, 1, 1)) < _INVERTED, -1, 1)
+    return _Rows(views.seen, order, gains.astype(np.float32)), tuple(
+        _Rows(each, order) for each in (views.half, views.quarter, views.ink)
+    )
+
+
+class _Rows:
+    """Rows of an array in some order, each multiplied by its factor. They are copied when a batch asks for them."""
+
+    def __init__(self, values: Any, order: Any, factors: Any = None) -> None:
+        self._values, self._order, self._factors = values, order, factors
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, part: slice) -> Any:
+        rows = self._values[self._order[part]].astype(np.float32)
+        return rows if self._factors is None else np.clip(rows * self._factors[part], -5, 5)
+
+
+_writer: Writer
+"""Of this process, if it makes scenes."""
+
+
+def _begin(pieces: tuple[glyphs.Glyphs, ...]) -> None:
+    global _writer
+    cv2.setNumThreads(1)
+    _writer = Writer(*pieces)
+
+
+def _make(count: int, seed: list[int]) -> Views:
+    rng = np.random.default_rng(seed)
+    return Views.of([make_scene(_writer, rng) for _ in range(count)])
+
+
+@contextmanager
+def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: int) -> Iterator[Any]:
+    """Return a function that lets a process make the scenes of an epoch, in parts. Those of validation have own digits."""
+    last = len(data.x_train) * 5 // 6
+    part = slice(0, last, max(1, last // recipe.digits))
+    held_back = slice(last, None, max(1, 5 * (len(data.x_train) - last) // recipe.digits))
+    pieces = {
+        name: (
+            glyphs.digits(data.x_train[rows], data.y_train[rows], per_style, number),
+            glyphs.long_ones(number),
+            glyphs.straight_digits(),
+            glyphs.strangers(strangers, number),
+        )
+        for number, (name, rows, per_style, strangers) in enumerate(
+            (("train", part, recipe.per_style, recipe.strangers), ("held back", held_back, 4, recipe.strangers // 8))
+        )
+    }
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, context, _begin, (pieces["train"],)) as training,
+        ProcessPoolExecutor(1, context, _begin, (pieces["held back"],)) as validation,
+    ):
+
+        def make(epoch: int, count: int) -> list[Future[Views]]:
+            pool = validation if epoch == _VALIDATION else training
+            starts = range(0, count, _AT_ONCE)
+            return [pool.submit(_make, min(_AT_ONCE, count - start), [seed, epoch, start]) for start in starts]
+
+        yield make

@@ -1,0 +1,99 @@
+"""Collect the strokes that scenes are written with: digits with their labels, and letters and signs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.features import Floats, Grey
+from training.data.images import Labels
+from training.ink.strokes import FIELD, MIN_LENGTH, distances, middle_line, skeleton, straight_fields, stretched
+from training.robust.styles import STYLES, draw
+from training.trust import signs
+
+_SIGNS_PEN = 1.2, 2.4
+"""Narrowest and widest pen with which letters and signs are drawn before their middle line is taken."""
+
+_LONG_ONES = 150
+"""Number of different 1s whose upstroke is about as long as the stem."""
+
+UNKNOWN = -1
+"""The label of a digit whose class is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """Strokes that a pen of any width can follow."""
+
+    fields: NDArray[np.float16]
+    """(N, FIELD, FIELD): distances to the middle of the strokes, as shares of the glyph's longer side."""
+    labels: NDArray[np.int64]
+    """(N,): digits, or UNKNOWN."""
+
+    @property
+    def spans(self) -> Floats:
+        """Width and height of each middle line, as shares of the longer side, (N, 2)."""
+        near = self.fields < 0.03
+        spans: Floats = np.stack([near.any(axis).sum(-1) for axis in (1, 2)], 1) / np.float32(FIELD / 2)
+        return spans
+
+
+def digits(images: Grey, labels: Labels, per_style: int, seed: int) -> Glyphs:
+    """Return the strokes of digits in MNIST form, uint8 (N, 28, 28), a sixth of them stretched, and of drawn styles."""
+    rng = np.random.default_rng([seed, 0])
+    pictures: list[Grey] = [*images, *stretched(images[::6])]
+    names = [*labels, *labels[::6]]
+    for name, style in STYLES.items():
+        pictures += list(draw(name, per_style, rng))
+        names += [style.label] * per_style
+    return _glyphs(map(middle_line, pictures), names)
+
+
+def strangers(count: int, seed: int) -> Glyphs:
+    """Return the strokes of letters and signs: a half are letters of alphabets, a quarter written letters."""
+    rng = np.random.default_rng([seed, 1])
+    drawn = [signs.letter(rng) for _ in range(count // 2)]
+    for forms in (signs.WRITTEN, signs.SIGNS):
+        drawn += [signs.draw(forms, rng, _SIGNS_PEN) for _ in range(count // 4)]
+    return _glyphs((skeleton(each > 110) for each in drawn), [UNKNOWN] * len(drawn))
+
+
+def straight_digits() -> Glyphs:
+    """Return 1s, 7s and 4s of straight strokes, without a label."""
+    fields = straight_fields(200).astype(np.float16)
+    return Glyphs(fields, np.full(len(fields), UNKNOWN))
+
+
+def long_ones(seed: int) -> Glyphs:
+    """Return 1s whose upstroke is about as long as the stem, as on forms of many countries."""
+    rng = np.random.default_rng([seed, 2])
+    y, x = np.mgrid[:FIELD, :FIELD].astype(np.float32) / (FIELD / 2) - 1
+    fields = np.full((_LONG_ONES, FIELD, FIELD), np.inf, np.float32)
+    for field in fields:
+        wide, low, lean, bow = rng.uniform((0.2, -0.05, -0.12, -0.06), (0.75, 0.5, 0.12, 0.06))
+        stem = (wide + lean) / 2, -0.5
+        points = [(-wide / 2, low), (bow - wide / 4, (low - 0.5) / 2), stem, ((wide - lean) / 2, 0.5)]
+        np.minimum(field, distance_to(points, x, y), out=field)
+    return Glyphs(fields.astype(np.float16), np.ones(_LONG_ONES, np.int64))
+
+
+def distance_to(points: Sequence[tuple[float, float]], x: Floats, y: Floats) -> Floats:
+    """Return the distance of each pixel, whose coordinates are `x` and `y`, to a line through points."""
+    nearest = np.full_like(x, np.inf)
+    for (x0, y0), (x1, y1) in pairwise(points):
+        dx, dy = x1 - x0, y1 - y0
+        along = np.clip(((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-6), 0, 1)
+        np.minimum(nearest, np.hypot(x - x0 - along * dx, y - y0 - along * dy), out=nearest)
+    return nearest
+
+
+def _glyphs(lines: Iterable[Grey], labels: Sequence[int]) -> Glyphs:
+    """Return the strokes of middle lines, without those that are the dot of a blot."""
+    fields, kept = [], []
+    for line, label in zip(lines, labels, strict=True):
+        if np.count_nonzero(line) >= MIN_LENGTH:
+            fields.append(distances(line).astype(np.float16))
+            kept.append(int(label))
+    return Glyphs(np.stack(fields), np.array(kept))

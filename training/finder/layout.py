@@ -1,0 +1,351 @@
+"""Place the digits of a scene, and the separators between them: one digit, a number, a page, a cell, or none."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.finder.glyphs import Glyphs
+from training.ink.scenes import SIDE, Rng, log_uniform, near_level
+
+Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell"]
+
+MAX_DIGITS = 44
+"""Of a scene. More are left out."""
+
+_Point = tuple[float, float]
+
+
+class Shares:
+    """The shares of the scenes, or of the digits, that are of a kind. The rest of the scenes are numbers."""
+
+    empty: float = 0.05
+    strangers: float = 0.1
+    """Letters and signs alone, or one of them."""
+    single: float = 0.26
+    sheet: float = 0.08
+    page: float = 0.09
+    """Of the numbers: many lines of small digits."""
+    cell: float = 0.18
+    """Of the numbers: a small blurred photo of a cell, cut at its frame."""
+    large: float = 0.08
+    """Of single digits: as large as the scene."""
+    straight: float = 0.08
+    """Of single digits: of straight strokes, which look like lines of paper."""
+    long_one: float = 0.22
+    """Of the 1s: the upstroke is about as long as the stem."""
+    linked: float = 0.4
+    """Of two 0s beside each other: a stroke leads from one to the next."""
+    separated: float = 0.35
+    """Of the numbers: with separators between digits."""
+    repeating: float = 0.2
+    """Of the numbers: made of few different digits that touch and look alike."""
+    uneven: float = 0.18
+    """Of the numbers: the digits differ much in height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A digit, a letter or a sign to write. Lengths are in pixels of the scene."""
+
+    x: float
+    y: float
+    """Its middle."""
+    size: float
+    """Its longer side, without the pen."""
+    pen: float
+    """Width of its strokes."""
+    field: NDArray[np.float16]
+    """As in `Glyphs.fields`."""
+    label: int
+    """A digit, or UNKNOWN."""
+    angle: float = 0.0
+    """In radians."""
+    is_linked: bool = False
+    """Whether a stroke leads from it to the next piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """Lines of the same pen that are no digit, through points of the scene."""
+
+    lines: list[list[_Point]]
+    pen: float
+    kind: str | None
+    """A name of `finder.CLASSES`. None for what has no place of its own, such as a ring around a digit."""
+
+
+@dataclass(slots=True)
+class Layout:
+    """What is written on a scene."""
+
+    kind: Kind
+    digits: list[Piece] = field(default_factory=list)
+    strangers: list[Piece] = field(default_factory=list)
+    strokes: list[Stroke] = field(default_factory=list)
+
+    @property
+    def height(self) -> float:
+        """Of its typical digit. 0 without a digit."""
+        return float(np.median([each.size for each in self.digits])) if self.digits else 0.0
+
+
+class Writer:
+    """Chooses glyphs, and knows how large they are."""
+
+    def __init__(self, digits: Glyphs, long_ones: Glyphs, straight: Glyphs, strangers: Glyphs) -> None:
+        """Write with these glyphs."""
+        self._kinds = {"digit": digits, "long 1": long_ones, "straight": straight, "stranger": strangers}
+        self._spans = {name: glyphs.spans for name, glyphs in self._kinds.items()}
+        self._of = [np.flatnonzero(digits.labels == digit) for digit in range(10)]
+        self.behind = digits.fields[::9].astype(np.float32)
+        """The strokes of what is written on the other side of the paper."""
+
+    def digit(self, rng: Rng, x: float, y: float, height: float, pen: float, label: int | None = None) -> Piece:
+        """Return a digit of this height. Its label is random if it is None."""
+        label = int(rng.integers(10)) if label is None else label
+        if label == 1 and rng.random() < Shares.long_one:
+            return self._piece("long 1", int(rng.integers(len(self._spans["long 1"]))), x, y, height, pen)
+        return self._piece("digit", int(rng.choice(self._of[label])), x, y, height, pen)
+
+    def other(self, kind: str, rng: Rng, x: float, y: float, height: float, pen: float) -> Piece:
+        """Return a "straight" digit or a "stranger" of this height."""
+        return self._piece(kind, int(rng.integers(len(self._spans[kind]))), x, y, height, pen)
+
+    def width(self, piece: Piece) -> float:
+        """Return the width of a piece's middle line, in pixels."""
+        near = (piece.field < 0.03).any(axis=0)
+        return float(near.sum()) * 2 / len(near) * piece.size
+
+    def line_of_strangers(self, rng: Rng, x: float, y: float, height: float, pen: float, count: int) -> list[Piece]:
+        """Return letters and signs beside each other. The first one begins at x."""
+        pieces = []
+        for _ in range(count):
+            piece = self.other("stranger", rng, x, y, height * float(np.exp(rng.normal(0, 0.12))), pen)
+            width = self.width(piece)
+            pieces.append(replace(piece, x=x + width / 2, y=y + rng.normal(0, 0.06 * height)))
+            x += width + rng.uniform(-0.05, 0.3) * height + 0.6 * pen
+        return pieces
+
+    def _piece(self, kind: str, index: int, x: float, y: float, height: float, pen: float) -> Piece:
+        glyphs, span = self._kinds[kind], self._spans[kind][index]
+        size = float(min(height / max(span[1], 0.3), 1.3 * height))
+        return Piece(x, y, size, pen, glyphs.fields[index], int(glyphs.labels[index]))
+
+
+def place(writer: Writer, rng: Rng) -> Layout:
+    """Return what is written on a scene, without marks around the digits."""
+    kind = rng.random()
+    if kind < Shares.empty:
+        return Layout("empty")
+    if (kind := kind - Shares.empty) < Shares.strangers:
+        return _strangers(writer, rng)
+    if (kind := kind - Shares.strangers) < Shares.single:
+        return _single(writer, rng)
+    if kind - Shares.single < Shares.sheet:
+        return _sheet(writer, rng)
+    return _number(writer, rng)
+
+
+def _strangers(writer: Writer, rng: Rng) -> Layout:
+    u = rng.uniform
+    if rng.random() < 0.45:
+        height = log_uniform(rng, 14, 112)
+        x, y = (u(min(height / 2, SIDE / 2), max(SIDE - height / 2, SIDE / 2)) for _ in range(2))
+        pen = max(0.5, height * log_uniform(rng, 0.02, 0.17))
+        return Layout("strangers", strangers=writer.line_of_strangers(rng, x - 0.3 * height, y, height, pen, 1))
+    height = log_uniform(rng, 12, 70)
+    pen, count = max(0.5, height * log_uniform(rng, 0.02, 0.15)), int(rng.integers(1, 7))
+    line = writer.line_of_strangers(rng, u(-0.2, 0.4) * SIDE, u(0.2, 0.8) * SIDE, height, pen, count)
+    return Layout("strangers", strangers=line)
+
+
+def _single(writer: Writer, rng: Rng) -> Layout:
+    u = rng.uniform
+    if rng.random() < Shares.large:
+        pen = log_uniform(rng, 2.5, 20)
+        height, x, y = SIDE - pen + u(-8, 4), SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2)
+    else:
+        height = log_uniform(rng, 10, 116)
+        share = log_uniform(rng, 0.008, 0.17) if rng.random() < 0.75 else u(0.1, 0.24)
+        pen = float(np.clip(height * share, 0.45, 22))
+        x, y = (SIDE / 2 + u(-1, 1) * max(3, SIDE / 2 - part * height) for part in (0.4, 0.52))
+    if rng.random() < Shares.straight:
+        return Layout("single", [writer.other("straight", rng, x, y, height, pen)])
+    return Layout("single", [writer.digit(rng, x, y, height, pen)])
+
+
+def _sheet(writer: Writer, rng: Rng) -> Layout:
+    u = rng.uniform
+    count = int(rng.integers(8, 41))
+    columns = int(max(3, np.sqrt(count) * u(0.8, 1.7)))
+    rows = -(-count // columns)
+    gap, lead = u(0.7, 1.3), u(1.2, 1.9)
+    height = min(log_uniform(rng, 9, 26), 0.97 * SIDE / max(columns * gap, rows * lead))
+    pen = max(0.45, height * log_uniform(rng, 0.03, 0.18))
+    left, top = (
+        u(0.5 * height, max(0.6 * height, SIDE - 0.5 * height - (n - 1) * step * height))
+        for n, step in ((columns, gap), (rows, lead))
+    )
+    digits = []
+    for n in range(count):
+        dx, dy = rng.normal(0, 0.07 * height, 2)
+        x, y = left + n % columns * gap * height + dx, top + n // columns * lead * height + dy
+        digits.append(writer.digit(rng, x, y, height * u(0.85, 1.15), pen))
+    return Layout("sheet", digits)
+
+
+_FEW = ((0, 6, 8, 9), (1, 7, 4), (0, 5), (1, 7, 2), (0,), (1,), (1, 0), (9, 4, 7))
+"""Digits that touch and look alike in numbers of few different ones."""
+
+
+def _number(writer: Writer, rng: Rng) -> Layout:
+    """Place one to three rows, a page or a cell, on lines of any slope."""
+    u, part = rng.uniform, rng.random()
+    kind: Kind = "page" if part < Shares.page else "cell" if part < Shares.page + Shares.cell else "number"
+    rows = {"page": int(rng.integers(4, 10)), "cell": 1}.get(kind) or int(rng.choice([1, 2, 3], p=[0.78, 0.16, 0.06]))
+    count = int(rng.choice(np.arange(2, 11), p=[0.18, 0.19, 0.17, 0.15, 0.12, 0.07, 0.06, 0.03, 0.03]))
+    if kind == "page":
+        count = min(count, 40 // rows)
+    height = (
+        log_uniform(rng, 17, 36)
+        if kind == "cell"
+        else log_uniform(rng, 8 if kind == "page" else 11, min(86.0, 0.95 * SIDE / (rows * 1.2)))
+    )
+    if rng.random() < 0.92:
+        height = min(height, 1.25 * SIDE / (count * 0.72))
+    mood = rng.random()  # touching or crossing, near, far, very far
+    gap = u(-0.16, 0.02) if mood < 0.33 else u(0.0, 0.2) if mood < 0.73 else u(0.2, 0.8) if mood < 0.88 else u(0.8, 2.2)
+    if gap > 0.5:
+        height = max(min(height, 1.1 * SIDE / (count * (0.5 + gap))), 9.0)
+    pen = max(0.45, height * log_uniform(rng, 0.015, 0.17))
+    few = _FEW[int(rng.integers(len(_FEW)))] if rng.random() < Shares.repeating else None
+    spread = u(0.15, 0.3) if rng.random() < Shares.uneven else 0.08
+    slope, lead = near_level(rng, 1.5, 7), u(1.15, 1.6) * height
+    separator = _separator_of(rng) if rng.random() < Shares.separated else None
+    lines = []
+    for _ in range(rows):
+        length = (
+            count
+            if rows == 1
+            else int(rng.integers(1, count + 1))
+            if kind == "page"
+            else max(1, count + int(rng.integers(-1, 2)))
+        )
+        lines.append(_line(writer, rng, length, height, pen, gap, spread, few, separator))
+    widest = max(width for _, _, width in lines)
+    start = u(min(0.1 * height, SIDE - widest), max(0.1 * height, SIDE - widest))
+    middle = SIDE / 2 + u(-0.5, 0.5) * (SIDE - 0.9 * height - (rows - 1) * lead) - (rows - 1) * lead / 2
+    layout = Layout(kind)
+    for row, (pieces, strokes, width) in enumerate(lines):
+        left = start + (0 if rng.random() < 0.6 else u(0, max(0.0, widest - width)))
+        level = middle + row * lead
+
+        def moved(x: float, y: float, left: float = left, level: float = level) -> _Point:
+            return left + x, level + y + float(np.tan(slope)) * (left + x - SIDE / 2)
+
+        placed = []
+        for piece in pieces:
+            x, y = moved(piece.x, piece.y)
+            placed.append(replace(piece, x=x, y=y, pen=pen * u(0.92, 1.08), angle=slope * u(0.3, 1)))
+        for index, (piece, after) in enumerate(zip(placed, placed[1:], strict=False)):
+            chance = Shares.linked if piece.label == after.label == 0 else 0.02 * (0 in (piece.label, after.label))
+            if after.x - piece.x < 1.6 * height and rng.random() < chance:
+                placed[index] = replace(piece, is_linked=True)
+        layout.digits += placed
+        for stroke in strokes:
+            layout.strokes.append(replace(stroke, lines=[[moved(*point) for point in line] for line in stroke.lines]))
+    layout.digits = layout.digits[: MAX_DIGITS - 1]
+    return layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Separator:
+    kind: str
+    every: int | None
+    """Digits between two of them. None: at random places, mostly once."""
+    tall: float
+    lean: float
+    low: float
+    """Height of a slash, its lean as a share of its height, and its lower end, in heights of a digit."""
+    length: float
+    """Of a dash, in heights of a digit."""
+    room: float
+    """Paper at each side of it, in heights of a digit."""
+
+
+def _separator_of(rng: Rng) -> _Separator:
+    """Return what separates the digits of a number: dates, fractions, decimals, times, phone numbers and amounts."""
+    u = rng.uniform
+    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.2, 0.2, 0.1, 0.15, 0.35]))
+    tall, lean = u(0.8, 1.6), u(0, 1) if rng.random() < 0.5 else u(0, 0.45)
+    return _Separator(
+        kind=kind,
+        every=None if rng.random() < 0.6 else int(rng.choice([1, 2, 3, 4])),
+        tall=tall,
+        lean=-lean if rng.random() < 0.06 else lean,
+        low=0.5 + u(-0.1, 0.6) * (tall - 0.9),
+        length=u(0.2, 0.8),
+        room=u(-0.05, 0.3),
+    )
+
+
+def _line(
+    writer: Writer,
+    rng: Rng,
+    count: int,
+    height: float,
+    pen: float,
+    gap: float,
+    spread: float,
+    few: tuple[int, ...] | None,
+    separator: _Separator | None,
+) -> tuple[list[Piece], list[Stroke], float]:
+    """Return a line's digits and separators, and its width. It begins at x = 0 and stands around y = 0."""
+    pieces: list[Piece] = []
+    strokes: list[Stroke] = []
+    at = 0.0
+    breaks: set[int] = set()
+    if separator is not None and count > 1:
+        breaks = (
+            set(range(separator.every, count, separator.every)) if separator.every else {int(rng.integers(1, count))}
+        )
+    for index in range(count):
+        if separator is not None and index in breaks:
+            stroke, width = _separate(separator, rng, at, height, pen)
+            strokes.append(stroke)
+            at += width
+        label = None if few is None or rng.random() < 0.25 else int(rng.choice(few))
+        piece = writer.digit(
+            rng, 0, rng.normal(0, 0.05 * height), height * float(np.exp(rng.normal(0, spread))), pen, label
+        )
+        width = writer.width(piece)
+        pieces.append(replace(piece, x=at + width / 2))
+        at += width + max(0.12 * height - width, 0) + (gap + rng.normal(0, 0.05)) * height + 0.55 * pen
+    return pieces, strokes, at
+
+
+def _separate(separator: _Separator, rng: Rng, at: float, height: float, pen: float) -> tuple[Stroke, float]:
+    """Return a separator that begins at `at`, and how much room it takes."""
+    room = separator.room * height
+
+    def near(value: float, by: float = 0.04) -> float:
+        return value + float(rng.normal(0, by)) * height
+
+    x, base = at + room, near(0.45 * height)
+    if separator.kind in ("point", "comma"):
+        tail = height * rng.uniform(0.1, 0.28) if separator.kind == "comma" else height * rng.uniform(0, 0.03)
+        lines = [[(x, base), (x - 0.4 * tail, base + tail)]]
+        return Stroke(lines, pen * rng.uniform(1, 1.4), separator.kind), 2 * room + pen
+    if separator.kind == "colon":
+        lines = [[(x, near(y)), (x + 0.01 * height, y)] for y in (-0.2 * height, 0.35 * height)]
+        return Stroke(lines, pen * rng.uniform(1, 1.4), "colon"), 2 * room + pen
+    if separator.kind == "dash":
+        length, y = max(2.0, near(separator.length * height)), near(0.05 * height)
+        return Stroke([[(x, y), (x + length, near(y))]], pen, "dash"), 2 * room + length + pen
+    tall, low = near(separator.tall * height), near(separator.low * height)
+    width = near(separator.lean * tall, 0.03)
+    foot, top = (x, x + width) if width > 0 else (x - width, x)
+    bend = ((foot + top) / 2 + near(0, 0.02), low - tall / 2)
+    return Stroke([[(foot, low), bend, (top, low - tall)]], pen, "slash"), 2 * room + 0.7 * abs(width) + pen

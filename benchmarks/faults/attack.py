@@ -198,7 +198,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def _http2(target: Target, connections: int, streams: Callable[[int], bytes]) -> str:
-    """Open connections to the gRPC port for 10 s, and send on each the frames that `streams` makes of the next number."""
+    """Open connections to the gRPC port for 10 s, and send on each the frames that `streams` makes of a number."""
     deadline = time.monotonic() + 10
 
     def client() -> tuple[int, int]:
@@ -228,7 +228,7 @@ def _discard(connection: socket) -> None:
             pass
 
 
-# The head of a call in HPACK (RFC 7541): POST, http, the path, the authority and two headers, none of them added to the table.
+# The head of a call in HPACK (RFC 7541): POST, http, and four literals that are not added to the table.
 _CALL = b"\x83\x86" + b"".join(
     b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
     for name, value in (
@@ -253,7 +253,7 @@ def references(target: Target) -> str:
 
 
 def resets(target: Target) -> str:
-    """gRPC calls that are reset at once, from 2 clients for 10 s"""
+    """Calls over gRPC that are reset at once, from 2 clients for 10 s"""
 
     def streams(number: int) -> bytes:
         return _frame(1, 4, 2 * number + 1, _CALL) + _frame(3, 0, 2 * number + 1, b"\0\0\0\x08")

@@ -6,14 +6,15 @@ number = ReadNumber.of(prepared, classifier.scores(to_features(prepared.pixels))
 If the number is doubtful, it is `compared_with` what `look_again` prepares.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import groupby
+from itertools import compress, groupby
 from typing import NotRequired, Self, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
@@ -45,6 +46,9 @@ _PRINT = 0.4
 
 _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 """More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
+
+_SAME_PLACE = 0.3
+"""Digits of two readings that share more of the smaller box than this are in the same place."""
 
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
@@ -172,29 +176,27 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
     # Different looks may see different numbers of digits.
     is_second = has_all or second.cost / len(second.digits) < first.cost / len(first.digits)
     best, rival = (second, first) if is_second else (first, second)
-    digits = [_beside(found, rival.digits) for found in best.digits]
-    missed = sum(not _in_place_of(each, digits) for each in rival.digits)
+    near = _shares(best.digits, rival.digits) > _SAME_PLACE
+    digits = [_beside(found, compress(rival.digits, row)) for found, row in zip(best.digits, near, strict=True)]
+    missed = int(np.sum(~near.any(axis=0)))
     return replace(best, digits=digits, left_out=best.left_out + missed), is_second
 
 
-def _beside(found: FoundDigit, others: Sequence[FoundDigit]) -> FoundDigit:
+def _beside(found: FoundDigit, near: Iterable[FoundDigit]) -> FoundDigit:
     """Return a digit with what another reading has in its place, if that is another digit or nothing."""
-    near = _in_place_of(found, others)
     shown = [digit for each in near for digit in (each.digit, each.other)]
     other = next((digit for digit in shown if digit not in (found.digit, None)), found.other)
-    return replace(found, other=other, is_stranger=found.is_stranger or not near)
+    return replace(found, other=other, is_stranger=found.is_stranger or not shown)
 
 
-def _in_place_of(found: FoundDigit, others: Sequence[FoundDigit]) -> list[FoundDigit]:
-    """Return the digits of another reading that share more than 0.3 of their box, or of this digit's, with it."""
-    return [each for each in others if _share(each.box, found.box) > 0.3]
-
-
-def _share(box: Box, other: Box) -> float:
-    """Return how much of the smaller box is inside of the other one."""
-    left, top, right, bottom = np.transpose([box.corners, other.corners])
-    within = max(0, right.min() - left.max()) * max(0, bottom.min() - top.max())
-    return float(within / min(box.width * box.height, other.width * other.height))
+def _shares(digits: Sequence[FoundDigit], others: Sequence[FoundDigit]) -> NDArray[np.float64]:
+    """Return how much of the smaller one of two boxes is inside of the other one, (digits, others)."""
+    first, second = (np.array([found.box.corners for found in each], float).reshape(-1, 4) for each in (digits, others))
+    starts = np.maximum(first[:, None, :2], second[:, :2])
+    stops = np.minimum(first[:, None, 2:], second[:, 2:])
+    areas = [np.prod(corners[:, 2:] - corners[:, :2], axis=1) for corners in (first, second)]
+    shares: NDArray[np.float64] = np.prod((stops - starts).clip(0), axis=2) / np.minimum(areas[0][:, None], areas[1])
+    return shares
 
 
 def _segmented(picture: Picture, work: Work, other: OtherLook | None = None) -> PreparedNumber | None:

@@ -219,7 +219,7 @@ def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
 
         def __getitem__(self, index: int) -> tuple[Floats, Floats]:
             part = slice(index * batch_size, (index + 1) * batch_size)
-            return self.x[part], self.y[part]
+            return self.x[part], tuple(each[part] for each in self.y) if isinstance(self.y, tuple) else self.y[part]
 
     return Pictures()
 

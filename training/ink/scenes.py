@@ -19,15 +19,15 @@ from training.trust.drawing import font
 SIDE = 128
 """Side of a scene in pixels."""
 
-_STRAIGHT_FIELDS = 200
+STRAIGHT_FIELDS = 200
 """Number of different digits of straight strokes."""
 
-_Rng = np.random.Generator
+Rng = np.random.Generator
 
-_Plane = Any
+Plane = Any
 """A value per pixel, float32 (SIDE, SIDE). For NumPy's type hints, most of its operators return anything."""
 
-_Y, _X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+Y, X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 
 
 class Chances:
@@ -73,7 +73,7 @@ class Chances:
 
 
 @dataclass(frozen=True, slots=True)
-class _Digit:
+class PlacedDigit:
     """A digit of a scene."""
 
     x: float
@@ -85,7 +85,7 @@ class _Digit:
     """Whether its strokes are straight. Others may be so too."""
 
 
-def make_scene(fields: Floats, rng: _Rng) -> tuple[Grey, Grey]:
+def make_scene(fields: Floats, rng: Rng) -> tuple[Grey, Grey]:
     """Return a scene and its ink, uint8 (SIDE, SIDE) each. Ink of 255 is a pixel that the pen has covered.
 
     The fields are from `distance_fields`.
@@ -97,41 +97,41 @@ def make_scene(fields: Floats, rng: _Rng) -> tuple[Grey, Grey]:
     strength = rng.uniform(0.3, 0.95) if rng.random() < 0.75 or 0 < height < 14 else rng.uniform(0.1, 0.3)
     is_surface = rng.random() < (0.5 if not digits else Chances.surface)
     if is_surface:
-        paper = np.clip(rng.uniform(0.2, 0.8) + _log(rng, 0.01, 0.12) * _surface(rng), 0.05, 1)
+        paper = np.clip(rng.uniform(0.2, 0.8) + log_uniform(rng, 0.01, 0.12) * surface(rng), 0.05, 1)
         strength = max(strength, 0.4)
     elif is_plain:
-        paper = np.ones_like(_X)
+        paper = np.ones_like(X)
     elif rng.random() < Chances.bare:
-        paper = _stained(rng)
+        paper = stained_paper(rng)
     else:
-        paper = _paper(digits, ink, strength, fields, rng)
-    covered = strength * _pressure(rng) * ink
+        paper = used_paper(digits, ink, strength, fields, rng)
+    covered = strength * pressure(rng) * ink
     grey = np.minimum(paper, 1 - covered) if rng.random() < 0.4 else paper * (1 - covered)
     if not is_plain and not is_surface and rng.random() < Chances.table:
-        grey, ink = _end_paper(grey, ink, rng)
-    light = _light(digits, rng) if not is_plain else np.ones_like(_X)
+        grey, ink = end_paper(grey, ink, rng)
+    light = uneven_light(digits, rng) if not is_plain else np.ones_like(X)
     light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
-    ink = ink * _is_visible((paper - grey) * light)
+    ink = ink * visibility((paper - grey) * light)
     grey = grey * light
     if not is_plain:
-        grey = grey + _log(rng, 0.3, 6) * _grain(rng, rng.uniform(1, 2.5)) * light / 255
+        grey = grey + log_uniform(rng, 0.3, 6) * grain(rng, rng.uniform(1, 2.5)) * light / 255
         if rng.random() < Chances.haze:
             grey = grey + rng.uniform(10, 60)
-    return _photograph(grey, height, rng, is_plain=is_plain), np.rint(255 * ink).astype(np.uint8)
+    return photograph(grey, height, rng, is_plain=is_plain), np.rint(255 * ink).astype(np.uint8)
 
 
-def _is_visible(contrast: _Plane) -> _Plane:
+def visibility(contrast: Plane) -> Plane:
     """Return 0 where no ink near a pixel has a contrast of 3 grey values, and 1 where some has 7."""
     strongest = cv2.blur(cv2.dilate(contrast, np.ones((9, 9), np.uint8)), (9, 9))
     return np.clip((strongest - 3) / 4, 0, 1)
 
 
-def _log(rng: _Rng, low: float, high: float) -> float:
+def log_uniform(rng: Rng, low: float, high: float) -> float:
     """Return a number between two bounds whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _grain(rng: _Rng, size: float) -> _Plane:
+def grain(rng: Rng, size: float) -> Plane:
     """Return smooth noise with a standard deviation of 1 and hills of this size."""
     points = max(3, int(SIDE / size) + 2)
     noise = rng.standard_normal((points, points), dtype=np.float32)
@@ -139,17 +139,17 @@ def _grain(rng: _Rng, size: float) -> _Plane:
     return grain / max(float(grain.std()), 1e-6)
 
 
-def _line(distance: _Plane, width: _Plane) -> _Plane:
+def line_coverage(distance: Plane, width: Plane) -> Plane:
     """Return how much of each pixel a line of this width covers, from the distances to its middle."""
     return np.clip(width / 2 + 0.5 - np.abs(distance), 0, np.minimum(width, 1)).astype(np.float32)
 
 
-def _step(distance: _Plane, blur: float) -> _Plane:
+def _step(distance: Plane, blur: float) -> Plane:
     """Return 0 where a distance is far below 0, and 1 where it is far above."""
     return (0.5 + 0.5 * np.tanh(2 * distance / blur)).astype(np.float32)
 
 
-def _near_level(rng: _Rng, usual: float, more: float) -> float:
+def near_level(rng: Rng, usual: float, more: float) -> float:
     """Return an angle in radians. Half of the angles have one standard deviation in degrees, half another.
 
     Strokes and lines of the paper must not differ by their angles, because straight strokes would be left out.
@@ -157,13 +157,13 @@ def _near_level(rng: _Rng, usual: float, more: float) -> float:
     return float(np.deg2rad(rng.normal(0, usual if rng.random() < 0.5 else more)))
 
 
-def _turned(angle: float, x: float = SIDE / 2, y: float = SIDE / 2) -> tuple[_Plane, _Plane]:
+def turned(angle: float, x: float = SIDE / 2, y: float = SIDE / 2) -> tuple[Plane, Plane]:
     """Return coordinates along two axes, turned by an angle around a point."""
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return cos * (_X - x) + sin * (_Y - y), cos * (_Y - y) - sin * (_X - x)
+    return cos * (X - x) + sin * (Y - y), cos * (Y - y) - sin * (X - x)
 
 
-def _layout(rng: _Rng) -> list[_Digit]:
+def _layout(rng: Rng) -> list[PlacedDigit]:
     """Place the digits: none, one, a number or a sheet."""
     u = rng.uniform
     kind = rng.random()
@@ -171,16 +171,16 @@ def _layout(rng: _Rng) -> list[_Digit]:
         return []
     if kind < Chances.empty + Chances.one_digit:
         if rng.random() < Chances.tight:
-            pen = _log(rng, 2.5, 20)
-            return [_Digit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
+            pen = log_uniform(rng, 2.5, 20)
+            return [PlacedDigit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
         if rng.random() < Chances.like_a_line:
             height = u(50, 118)
             x, y = (SIDE / 2 + u(-1, 1) * (SIDE / 2 - share * height) for share in (0.2, 0.5))
-            return [_Digit(x, y, height, _log(rng, 0.45, 3), is_straight=True)]
-        height = _log(rng, 9, 122)
-        pen = np.clip(height * (_log(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
+            return [PlacedDigit(x, y, height, log_uniform(rng, 0.45, 3), is_straight=True)]
+        height = log_uniform(rng, 9, 122)
+        pen = np.clip(height * (log_uniform(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
         x, y = (SIDE / 2 + u(-1, 1) * max(4, SIDE / 2 - share * height) for share in (0.35, 0.5))
-        return [_Digit(x, y, height, float(pen))]
+        return [PlacedDigit(x, y, height, float(pen))]
     if kind < Chances.empty + Chances.one_digit + Chances.number:
         count, rows = int(rng.integers(2, 8)), 1 + int(rng.random() < 0.3)
         columns, tallest = -(-count // rows), 72.0
@@ -189,80 +189,82 @@ def _layout(rng: _Rng) -> list[_Digit]:
         columns = int(max(3, np.sqrt(count) * u(0.8, 1.7)))
         rows, tallest = -(-count // columns), 26.0
     gap, lead = u(0.6, 1.2), u(1.15, 1.8)
-    height = _log(rng, 8, tallest)
+    height = log_uniform(rng, 8, tallest)
     if rng.random() < 0.9:  # the others are cut by the edge
         height = min(height, 0.97 * SIDE / max(columns * gap, rows * lead))
-    pen, gap, lead = max(0.45, height * _log(rng, 0.015, 0.2)), gap * height, lead * height
+    pen, gap, lead = max(0.45, height * log_uniform(rng, 0.015, 0.2)), gap * height, lead * height
     left, top = (
         u(0.4 * height, max(0.5 * height, SIDE - 0.4 * height - (places - 1) * step))
         for places, step in ((columns, gap), (rows, lead))
     )
     jitter = rng.normal(0, 0.06 * height, (count, 2))
     return [
-        _Digit(left + n % columns * gap + dx, top + n // columns * lead + dy, height * u(0.85, 1.15), pen * u(0.9, 1.1))
+        PlacedDigit(
+            left + n % columns * gap + dx, top + n // columns * lead + dy, height * u(0.85, 1.15), pen * u(0.9, 1.1)
+        )
         for n, (dx, dy) in enumerate(jitter)
     ]
 
 
-def _write(digits: Sequence[_Digit], fields: Floats, rng: _Rng, *, mirrored: bool = False) -> _Plane:
+def _write(digits: Sequence[PlacedDigit], fields: Floats, rng: Rng, *, mirrored: bool = False) -> Plane:
     """Return how much of each pixel the pen covers. All digits of a scene are in one hand."""
-    ink = np.zeros_like(_X)
+    ink = np.zeros_like(X)
     straight = 0 if mirrored else Chances.straight
     slant = rng.normal(0, 0.05) if rng.random() < 0.4 else rng.uniform(-0.35, 0.35)
-    turn, width = _near_level(rng, 1.5, 6), rng.uniform(0.75, 1.2)
-    uneven = 1 + rng.uniform(0, 0.15) * _grain(rng, _log(rng, 8, 60)) if digits else 1.0
+    turn, width = near_level(rng, 1.5, 6), rng.uniform(0.75, 1.2)
+    uneven = 1 + rng.uniform(0, 0.15) * grain(rng, log_uniform(rng, 8, 60)) if digits else 1.0
     for digit in digits:
         scale = 2 * digit.height / FIELD
         axes = np.array([[width * (-1 if mirrored else 1), slant], [0, 1]])
         axes = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ axes
         matrix = np.column_stack([axes, np.array([digit.x, digit.y]) - axes @ np.full(2, FIELD / 2)])
-        known = straight_fields(_STRAIGHT_FIELDS) if digit.is_straight or rng.random() < straight else fields
+        known = straight_fields(STRAIGHT_FIELDS) if digit.is_straight or rng.random() < straight else fields
         field = known[rng.integers(len(known))]
         distance = cv2.warpAffine(field, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
-        np.maximum(ink, _line(distance * np.float32(digit.height), digit.pen * uneven), out=ink)
+        np.maximum(ink, line_coverage(distance * np.float32(digit.height), digit.pen * uneven), out=ink)
     if digits and rng.random() < 0.15:  # rough strokes
-        by, size = min(0.25 * digits[0].pen, rng.uniform(0.2, 1.5)), _log(rng, 1.2, 10)
-        x, y = (each + np.float32(by) * _grain(rng, size) for each in (_X, _Y))
+        by, size = min(0.25 * digits[0].pen, rng.uniform(0.2, 1.5)), log_uniform(rng, 1.2, 10)
+        x, y = (each + np.float32(by) * grain(rng, size) for each in (X, Y))
         ink = cv2.remap(ink, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return ink
 
 
-def _pressure(rng: _Rng) -> _Plane:
+def pressure(rng: Rng) -> Plane:
     """Return how dark the strokes are from place to place. A pencil leaves the grain of the paper."""
     kind = rng.random()
     if kind < 0.45:
         return 1.0
-    smooth = np.clip(1 - rng.uniform(0.1, 0.5) * (0.5 + 0.5 * _grain(rng, _log(rng, 6, 40))), 0.3, 1)
+    smooth = np.clip(1 - rng.uniform(0.1, 0.5) * (0.5 + 0.5 * grain(rng, log_uniform(rng, 6, 40))), 0.3, 1)
     if kind < 0.75:
         return smooth
-    return smooth * np.clip(1 - rng.uniform(0.1, 0.45) * np.abs(_grain(rng, _log(rng, 0.7, 3))), 0.25, 1)
+    return smooth * np.clip(1 - rng.uniform(0.1, 0.45) * np.abs(grain(rng, log_uniform(rng, 0.7, 3))), 0.25, 1)
 
 
-def _paper(digits: Sequence[_Digit], ink: _Plane, strength: float, fields: Floats, rng: _Rng) -> _Plane:
+def used_paper(digits: Sequence[PlacedDigit], ink: Plane, strength: float, fields: Floats, rng: Rng) -> Plane:
     """Return the brightness of paper with all that is on it except for the pen's ink. Bare paper is 1."""
-    height = digits[0].height if digits else _log(rng, 12, 90)
-    paper = _stained(rng)
+    height = digits[0].height if digits else log_uniform(rng, 12, 90)
+    paper = stained_paper(rng)
 
-    def darken(coverage: _Plane, low: float, high: float) -> None:
+    def darken(coverage: Plane, low: float, high: float) -> None:
         np.multiply(paper, 1 - np.minimum(rng.uniform(low, high) * strength, 0.95) * coverage, out=paper)
 
     if rng.random() < Chances.crumpled:
-        paper += _log(rng, 0.01, 0.12) * _grain(rng, _log(rng, 5, 60))
+        paper += log_uniform(rng, 0.01, 0.12) * grain(rng, log_uniform(rng, 5, 60))
     if rng.random() < Chances.folded:
-        across, _ = _turned(rng.uniform(0, 2 * np.pi), *rng.uniform(0, SIDE, 2))
+        across, _ = turned(rng.uniform(0, 2 * np.pi), *rng.uniform(0, SIDE, 2))
         side = _step(across, rng.uniform(0.5, 4))
         paper *= 1 + rng.uniform(-0.25, 0.25) * (side - 0.5) + rng.uniform(-0.8, 0.8) * side * (1 - side)
     if rng.random() < Chances.seen_through:
         pen = digits[0].pen if digits else height * rng.uniform(0.03, 0.15)
         behind = [
-            _Digit(
+            PlacedDigit(
                 rng.uniform(0, SIDE), rng.uniform(0, SIDE), height * rng.uniform(0.8, 1.2), pen * rng.uniform(0.9, 1.5)
             )
             for _ in range(int(rng.integers(1, max(3, min(12, int(150 / height))))))
         ]
         darken(cv2.GaussianBlur(_write(behind, fields, rng, mirrored=True), (0, 0), rng.uniform(0.5, 2.5)), 0.1, 0.45)
     if rng.random() < Chances.ruled:
-        darken(_ruling(height, rng), *((0.04, 0.5) if rng.random() < 0.6 else (0.3, 1.1)))
+        darken(ruling(height, rng), *((0.04, 0.5) if rng.random() < 0.6 else (0.3, 1.1)))
     if rng.random() < Chances.framed:
         darken(_frames(digits, rng), 0.15, 1.25)
     if rng.random() < Chances.printed and height > 12:
@@ -272,83 +274,87 @@ def _paper(digits: Sequence[_Digit], ink: _Plane, strength: float, fields: Float
     return paper
 
 
-def _stained(rng: _Rng) -> _Plane:
+def stained_paper(rng: Rng) -> Plane:
     """Return the brightness of bare paper, sometimes with the ring of a cup or a stain with a dark rim."""
     if rng.random() >= Chances.stained:
-        return np.ones_like(_X)
+        return np.ones_like(X)
     u = rng.uniform
-    radius = _log(rng, 15, 90)
-    distance = np.hypot(_X - u(-20, SIDE + 20), _Y - u(-20, SIDE + 20)) + u(0, 0.05) * radius * _grain(rng, u(10, 40))
-    rim = np.exp(-(((distance - radius) / _log(rng, 0.6, 5)) ** 2))
+    radius = log_uniform(rng, 15, 90)
+    distance = np.hypot(X - u(-20, SIDE + 20), Y - u(-20, SIDE + 20)) + u(0, 0.05) * radius * grain(rng, u(10, 40))
+    rim = np.exp(-(((distance - radius) / log_uniform(rng, 0.6, 5)) ** 2))
     inside = _step(radius - distance, u(0.5, 3))
-    stained: _Plane = 1 - u(0.05, 0.4) * rim - (u(0, 0.25) if rng.random() < 0.6 else 0) * inside
+    stained: Plane = 1 - u(0.05, 0.4) * rim - (u(0, 0.25) if rng.random() < 0.6 else 0) * inside
     return stained
 
 
-def _ruling(height: float, rng: _Rng) -> _Plane:
+def ruling(height: float, rng: Rng) -> Plane:
     """Return the lines, squares or margin lines of paper, sometimes only one line."""
     u = rng.uniform
-    pitch = _log(rng, max(5, 0.4 * height), max(60, 1.3 * height))
+    pitch = log_uniform(rng, max(5, 0.4 * height), max(60, 1.3 * height))
     width = u(0.25, min(2.2, pitch / 4))
-    across, down = _turned(_near_level(rng, 2, 10))
+    across, down = turned(near_level(rng, 2, 10))
     if rng.random() < 0.2:  # the paper is not flat
-        down = down + u(0.5, 3) * _grain(rng, u(40, 120))
+        down = down + u(0.5, 3) * grain(rng, u(40, 120))
 
-    def lines(along: _Plane, step: float) -> _Plane:
+    def lines(along: Plane, step: float) -> Plane:
         return (along + u(0, step)) % step - step / 2
 
     kind = rng.random()
     if kind < 0.1:
-        return _line(down - u(-50, 50), width)
+        return line_coverage(down - u(-50, 50), width)
     if kind < 0.2:
-        return _line(across - u(-58, 58), width)
-    found = _line(lines(down if kind < 0.95 else across, pitch), width)
+        return line_coverage(across - u(-58, 58), width)
+    found = line_coverage(lines(down if kind < 0.95 else across, pitch), width)
     if kind < 0.5:
         if rng.random() < 0.25:
-            found = np.maximum(found, _line(across - u(-58, 58), width * u(0.8, 1.6)))
+            found = np.maximum(found, line_coverage(across - u(-58, 58), width * u(0.8, 1.6)))
     elif kind < 0.95:
-        found = np.maximum(found, _line(lines(across, pitch * (u(0.7, 1.4) if rng.random() < 0.2 else 1)), width))
+        found = np.maximum(
+            found, line_coverage(lines(across, pitch * (u(0.7, 1.4) if rng.random() < 0.2 else 1)), width)
+        )
     return found
 
 
-def _frames(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
+def _frames(digits: Sequence[PlacedDigit], rng: Rng) -> Plane:
     """Return boxes around each digit or all of them, a line to write on, or a table."""
     u = rng.uniform
     width = u(0.4, 3.5)
     kind = rng.random()
-    height = digits[0].height if digits else _log(rng, 15, 90)
+    height = digits[0].height if digits else log_uniform(rng, 15, 90)
     if not digits or kind < 0.25 or len(digits) > 7:  # a table
         cell = np.array([u(0.9, 2.2), u(1.1, 2.0)]) * height
         x, y = (digits[0].x, digits[0].y) if digits else u(0, SIDE, 2)
-        axes = _turned(_near_level(rng, 1.5, 6), x + u(-0.15, 0.15) * height, y + u(-0.15, 0.15) * height)
-        return np.maximum(*(_line(axis % step - step / 2, width) for axis, step in zip(axes, cell, strict=True)))
+        axes = turned(near_level(rng, 1.5, 6), x + u(-0.15, 0.15) * height, y + u(-0.15, 0.15) * height)
+        return np.maximum(
+            *(line_coverage(axis % step - step / 2, width) for axis, step in zip(axes, cell, strict=True))
+        )
     corners = np.array(
         [(d.x - 0.4 * d.height, d.y - d.height / 2, d.x + 0.4 * d.height, d.y + d.height / 2) for d in digits]
     )
     if kind < 0.4:
-        return _line(_turned(_near_level(rng, 1, 5), y=corners[:, 3].max() + u(1, 0.25 * height + 2))[1], width)
+        return line_coverage(turned(near_level(rng, 1, 5), y=corners[:, 3].max() + u(1, 0.25 * height + 2))[1], width)
     if kind < 0.7 and len(digits) > 1:
         boxes = corners
     else:
         boxes = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])[None]
     margin = u(-0.05, 0.45, 2) * height
-    is_round, angle = rng.random() < 0.15, _near_level(rng, 1, 5)
-    found = np.zeros_like(_X)
+    is_round, angle = rng.random() < 0.15, near_level(rng, 1, 5)
+    found = np.zeros_like(X)
     for left, top, right, bottom in boxes:
-        across, down = _turned(angle + np.deg2rad(rng.normal(0, 1)), (left + right) / 2, (top + bottom) / 2)
+        across, down = turned(angle + np.deg2rad(rng.normal(0, 1)), (left + right) / 2, (top + bottom) / 2)
         half = np.maximum(np.array([right - left, bottom - top]) / 2 + margin, 4)
         if is_round:
             distance = (np.hypot(across / half[0], down / half[1]) - 1) * half.min()
         else:
             distance = np.maximum(np.abs(across) - half[0], np.abs(down) - half[1])
-        np.maximum(found, _line(distance, width), out=found)
+        np.maximum(found, line_coverage(distance, width), out=found)
     return found
 
 
 _FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "cmr10")
 
 
-def _print(digits: Sequence[_Digit], ink: _Plane, height: float, rng: _Rng) -> _Plane:
+def _print(digits: Sequence[PlacedDigit], ink: Plane, height: float, rng: Rng) -> Plane:
     """Return printed words beside the digits."""
     page = Image.new("L", (SIDE, SIDE))
     pen = ImageDraw.Draw(page)
@@ -365,96 +371,96 @@ def _print(digits: Sequence[_Digit], ink: _Plane, height: float, rng: _Rng) -> _
     return coverage * _is_bare(ink)
 
 
-def _is_bare(ink: _Plane) -> _Plane:
+def _is_bare(ink: Plane) -> Plane:
     """Return 1 where there is no ink within two pixels, else 0."""
     return (cv2.dilate(ink, np.ones((5, 5), np.uint8)) < 0.1).astype(np.float32)
 
 
-def _specks(ink: _Plane, rng: _Rng) -> _Plane:
-    found = np.zeros_like(_X)
+def _specks(ink: Plane, rng: Rng) -> Plane:
+    found = np.zeros_like(X)
     for x, y, radius in zip(*rng.uniform(0, SIDE, (2, 20)), rng.exponential(0.8, 20), strict=True):
-        np.maximum(found, np.clip(radius + 0.5 - np.hypot(_X - x, _Y - y), 0, 1), out=found)
+        np.maximum(found, np.clip(radius + 0.5 - np.hypot(X - x, Y - y), 0, 1), out=found)
     return found * _is_bare(ink)
 
 
-def _surface(rng: _Rng) -> _Plane:
+def surface(rng: Rng) -> Plane:
     """Return wood, cloth, a screen, clouds or things on a table, with a mean of 0 and a standard deviation of 1."""
     u = rng.uniform
-    along, across = _turned(u(0, 2 * np.pi))
+    along, across = turned(u(0, 2 * np.pi))
     kind = int(rng.integers(0, 6))
     if kind <= 1:  # rings and fibres of wood
-        fibres = rng.standard_normal((SIDE * 2, max(3, int(256 / _log(rng, 6, 60)))), dtype=np.float32)
+        fibres = rng.standard_normal((SIDE * 2, max(3, int(256 / log_uniform(rng, 6, 60)))), dtype=np.float32)
         fibres = cv2.GaussianBlur(
             cv2.resize(fibres, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_LINEAR), (1, 5), u(0.4, 2)
         )
-        at = along + SIDE, across + u(0, 3) * _grain(rng, u(20, 60)) + SIDE
+        at = along + SIDE, across + u(0, 3) * grain(rng, u(20, 60)) + SIDE
         streaks = cv2.remap(fibres, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        rings = np.sin(across * u(0.1, 1.6) + along * u(0, 0.03) + u(0.3, 3) * _grain(rng, u(20, 70)))
+        rings = np.sin(across * u(0.1, 1.6) + along * u(0, 0.03) + u(0.3, 3) * grain(rng, u(20, 70)))
         grey = rings * u(0, 1) + streaks / max(float(streaks.std()), 1e-6) * u(0.1, 1)
     elif kind == 2:  # cloth
-        bend, period = u(0, 2) * _grain(rng, 30), u(2.2, 12)
-        grey = sum(np.sin(2 * np.pi * axis / period + bend) for axis in (along, across)) + 0.3 * _grain(rng, 1)
+        bend, period = u(0, 2) * grain(rng, 30), u(2.2, 12)
+        grey = sum(np.sin(2 * np.pi * axis / period + bend) for axis in (along, across)) + 0.3 * grain(rng, 1)
     elif kind == 3:  # the pixels of a screen
         period = u(2.1, 9)
         grey = sum(np.cos(2 * np.pi * axis / period) for axis in (along, across)) + u(0, 1) * np.cos(
             2 * np.pi * (along + u(0.3, 2) * across) / (period * u(5, 20))
         )
     elif kind == 4:
-        grey = _grain(rng, _log(rng, 2, 40)) + u(0, 0.7) * _grain(rng, _log(rng, 1, 8))
+        grey = grain(rng, log_uniform(rng, 2, 40)) + u(0, 0.7) * grain(rng, log_uniform(rng, 1, 8))
     else:  # things in front of each other
-        grey = u(0, 0.1) * _grain(rng, 1.5)
+        grey = u(0, 0.1) * grain(rng, 1.5)
         for x, y, angle, value in zip(*u(0, SIDE, (2, 6)), u(0, np.pi, 6), u(-1, 1, 6), strict=True):
-            axes = [np.abs(axis) - half for axis, half in zip(_turned(angle, x, y), u(5, 70, 2), strict=True)]
-            inside = _step(-np.maximum(*axes), _log(rng, 0.6, 8))
+            axes = [np.abs(axis) - half for axis, half in zip(turned(angle, x, y), u(5, 70, 2), strict=True)]
+            inside = _step(-np.maximum(*axes), log_uniform(rng, 0.6, 8))
             grey = grey * (1 - inside) + value * inside
     return (grey - grey.mean()) / max(float(grey.std()), 1e-6)
 
 
-def _end_paper(grey: _Plane, ink: _Plane, rng: _Rng) -> tuple[_Plane, _Plane]:
+def end_paper(grey: Plane, ink: Plane, rng: Rng) -> tuple[Plane, Plane]:
     """Put a table beside the paper, unless it would hide much of the ink."""
-    across, _ = _turned(rng.uniform(0, 2 * np.pi))
-    table = _step(across + rng.uniform(0, 3) * _grain(rng, 50) - rng.uniform(10, 70), rng.uniform(0.5, 2.5))
+    across, _ = turned(rng.uniform(0, 2 * np.pi))
+    table = _step(across + rng.uniform(0, 3) * grain(rng, 50) - rng.uniform(10, 70), rng.uniform(0.5, 2.5))
     if (table * ink).sum() > 0.03 * ink.sum():
         return grey, ink
-    behind = np.clip(rng.uniform(0.05, 1.1) + rng.uniform(0, 0.1) * _surface(rng), 0.02, 1.2)
+    behind = np.clip(rng.uniform(0.05, 1.1) + rng.uniform(0, 0.1) * surface(rng), 0.02, 1.2)
     return grey * (1 - table) + behind * table, ink * (1 - table)
 
 
-def _light(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
+def uneven_light(digits: Sequence[PlacedDigit], rng: Rng) -> Plane:
     """Return the light at each pixel: it falls off, and shadows lie across the scene, mostly across a digit."""
     u = rng.uniform
-    along, _ = _turned(u(0, 2 * np.pi))
-    light = 1 + u(0, 0.9) * along / SIDE - u(0, 0.4) * ((_X - u(0, SIDE)) ** 2 + (_Y - u(0, SIDE)) ** 2) / SIDE**2
+    along, _ = turned(u(0, 2 * np.pi))
+    light = 1 + u(0, 0.9) * along / SIDE - u(0, 0.4) * ((X - u(0, SIDE)) ** 2 + (Y - u(0, SIDE)) ** 2) / SIDE**2
     for _ in range(int(rng.choice(3, p=Chances.shadows))):
         x, y = u(0, SIDE, 2)
         if digits and rng.random() < 0.6:
             digit = digits[int(rng.integers(len(digits)))]
             x, y = (middle + u(-0.4, 0.4) * digit.height for middle in (digit.x, digit.y))
-        blur = u(0.4, 3) if rng.random() < 0.5 else _log(rng, 3, 60)
-        shade = np.ones_like(_X)
+        blur = u(0.4, 3) if rng.random() < 0.5 else log_uniform(rng, 3, 60)
+        shade = np.ones_like(X)
         for angle in u(0, 2 * np.pi, int(rng.choice([1, 1, 2, 3]))):  # a half plane, a corner or a triangle
-            across, _ = _turned(angle, x, y)
-            shade = shade * _step(across + u(0, 3) * _grain(rng, u(20, 60)), blur)
+            across, _ = turned(angle, x, y)
+            shade = shade * _step(across + u(0, 3) * grain(rng, u(20, 60)), blur)
         light = light * (1 - u(0.1, 0.75) * shade)
     if rng.random() < Chances.hand:
         light = light * (1 - u(0.15, 0.65) * _hand(rng))
     return np.maximum(light, 0.12).astype(np.float32)
 
 
-def _hand(rng: _Rng) -> _Plane:
+def _hand(rng: Rng) -> Plane:
     """Return the shadow of a hand with one to five fingers, which reaches into the scene from one of its sides."""
     u = rng.uniform
-    along, across = _turned(u(0, 2 * np.pi), u(0, SIDE), u(0, SIDE))
-    thick, reach = _log(rng, 3, 16), u(30, 110)
+    along, across = turned(u(0, 2 * np.pi), u(0, SIDE), u(0, SIDE))
+    thick, reach = log_uniform(rng, 3, 16), u(30, 110)
     distance = np.hypot(np.maximum(along - reach, 0), across) - thick * u(1.5, 4)  # the palm and the arm behind it
     for spread in u(-0.5, 0.5, int(rng.integers(1, 6))):
         finger = np.cos(spread) * along + np.sin(spread) * across, np.cos(spread) * across - np.sin(spread) * along
         outside = np.maximum(np.abs(finger[0] - reach / 2) - u(0.5, 1) * reach, 0)
         distance = np.minimum(distance, np.hypot(outside, finger[1]) - thick)
-    return _step(-distance, _log(rng, 0.8, 12))
+    return _step(-distance, log_uniform(rng, 0.8, 12))
 
 
-def _photograph(grey: _Plane, height: float, rng: _Rng, *, is_plain: bool) -> Grey:
+def photograph(grey: Plane, height: float, rng: Rng, *, is_plain: bool) -> Grey:
     """Return the picture that a camera or scanner would make."""
     brightest = float(np.percentile(grey[::4, ::4], 98))
     if brightest > 250 and rng.random() < 0.9:
@@ -462,24 +468,24 @@ def _photograph(grey: _Plane, height: float, rng: _Rng, *, is_plain: bool) -> Gr
     if rng.random() < Chances.inverted:
         grey = 255 - np.clip(grey, 0, 255)
     if rng.random() < Chances.blurred:
-        grey = cv2.GaussianBlur(grey, (0, 0), _log(rng, 0.3, 1.3 if height < 40 else 2.4))
+        grey = cv2.GaussianBlur(grey, (0, 0), log_uniform(rng, 0.3, 1.3 if height < 40 else 2.4))
     if height > 26 and rng.random() < Chances.small:
-        side = int(_log(rng, max(24, SIDE * 12 / height), 110))
+        side = int(log_uniform(rng, max(24, SIDE * 12 / height), 110))
         grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
         if not is_plain:
-            grey = grey + _log(rng, 0.3, 4) * rng.standard_normal((side, side), dtype=np.float32)
+            grey = grey + log_uniform(rng, 0.3, 4) * rng.standard_normal((side, side), dtype=np.float32)
         grey = _compressed(grey, rng).astype(np.float32)
         grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.15:  # sharpened by the camera
         grey = grey + rng.uniform(0.3, 1) * (grey - cv2.GaussianBlur(grey, (0, 0), 1))
     if not is_plain:
-        grey = grey + _log(rng, 0.3, 6) * rng.standard_normal((SIDE, SIDE), dtype=np.float32)
+        grey = grey + log_uniform(rng, 0.3, 6) * rng.standard_normal((SIDE, SIDE), dtype=np.float32)
     photo: Grey = _compressed(grey, rng)
     return photo
 
 
-def _compressed(grey: _Plane, rng: _Rng) -> Any:
-    whole: _Plane = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+def _compressed(grey: Plane, rng: Rng) -> Any:
+    whole: Plane = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
     if rng.random() < Chances.jpeg:
         quality = int(rng.integers(35, 97))
         whole = cv2.imdecode(cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)

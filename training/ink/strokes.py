@@ -20,7 +20,7 @@ _FINE = 4
 _SMOOTH = 1.5
 """Standard deviation in these pixels by which the middle line's stairs are smoothed."""
 
-_MIN_LENGTH = 10
+MIN_LENGTH = 10
 """A middle line of fewer pixels is the dot of a bold blot."""
 
 
@@ -31,7 +31,7 @@ def distance_fields(images: Iterable[Grey]) -> Floats:
     middle line are left out.
     """
     lines = (middle_line(image) for image in images)
-    return np.stack([_distances(line) for line in lines if np.count_nonzero(line) >= _MIN_LENGTH])
+    return np.stack([distances(line) for line in lines if np.count_nonzero(line) >= MIN_LENGTH])
 
 
 def drawn_fields(per_style: int) -> Floats:
@@ -108,7 +108,8 @@ _CLOCKWISE = [(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -
 """The neighbours of a pixel (x, y), from above and once around."""
 
 
-def _distances(line: Grey) -> Floats:
+def distances(line: Grey) -> Floats:
+    """Return the distance of each pixel to a middle line, as in `distance_fields`, float32 (FIELD, FIELD)."""
     left, top, width, height = cv2.boundingRect(line)
     blurred = cv2.GaussianBlur(
         cv2.distanceTransform(1 - np.pad(line, 40), cv2.DIST_L2, cv2.DIST_MASK_5), (0, 0), _SMOOTH

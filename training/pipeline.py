@@ -1,7 +1,7 @@
 """Train, assess and publish a network, step by step."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -255,10 +255,11 @@ def load_test_images(classifier: Classifier, source: str | None, *, allow_other_
     return data
 
 
-def evaluate(classifier: Classifier, data: LabelledImages, folder: Path) -> None:
+def evaluate(classifier: Classifier, data: LabelledImages, folder: Path, data_files: Iterable[Path]) -> None:
     """Assess a published version on the test images, with the code that serves it. Write the report into a folder.
 
     Raises:
+        CannotWrite: the report cannot be written, or would overwrite one of the files of the data.
         InvalidData: the classes of the data are not the model's.
         UnfairAssessment: the network may have been trained on these images.
     """
@@ -279,7 +280,7 @@ def evaluate(classifier: Classifier, data: LabelledImages, folder: Path) -> None
     show_assessment(assessment, data)
     if trust is not None:
         show_trust(trust)
-    report.write(folder, report.render(manifest, data, assessment, _history(classifier), trust))
+    report.write(folder, report.render(manifest, data, assessment, _history(classifier), trust), data_files)
     say(f"report: {folder}")
 
 

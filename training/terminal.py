@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
+from digits.model.discovery import candidates
 from digits.normalization.parts import extent
 from digits.percent import percent
 from training.assess.assessment import Assessment
@@ -123,7 +125,9 @@ def show_trust(trust: Trust) -> None:
 
 
 def show_published(manifest: Manifest, root: Path, assessment: Assessment | None) -> None:
-    """Print where the version is, its accuracy and the command that serves it."""
+    """Print where the version is, its accuracy, the command that serves it, and which folders are no versions."""
+    for reason in candidates(root, is_named=False).misnumbered:
+        print(f"digits: not used: {reason}", file=sys.stderr)
     say(f"published: {root / manifest.name / str(manifest.version)}")
     if assessment:
         say(f"test accuracy: {assessment.in_words()}; {assessment.beside_chance()}")

@@ -3,7 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,7 @@ class ModelRegistry:
         self._must_reload = False
         """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
-        self._found = Candidates([], [], [])
+        self._found = Candidates([], [], [], [])
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
@@ -193,6 +193,7 @@ class ModelRegistry:
             self._load_served(refused)
         self._load_extra(refused)
         self._refused = refused
+        misnumbered = [f"not used: {reason}" for reason in found.misnumbered]
         folder = [f"cannot look for versions: {reason}" for reason in found.refusals]
         if self._served is not None and (lost := self._served.state.folder) not in found.all:
             folder.append(f"served from memory: {lost} cannot be found, so a restart cannot load it again")
@@ -204,11 +205,12 @@ class ModelRegistry:
         choice = []
         if self._is_named and self.pinned is None and not found.own and not found.refusals:
             choice = [f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"]
-        for warning in folder + choice:
-            if self._public(warning) not in self.warnings["folder"] + self.warnings["choice"]:
+        earlier = {*chain.from_iterable(self.warnings.values())}
+        for warning in misnumbered + folder + choice:
+            if self._public(warning) not in earlier:
                 _log.warning("%s", warning)
         self.warnings = {
-            "version": [self._public(f"not used: {reason}") for reason in refused.values()],
+            "version": [self._public(f"not used: {reason}") for reason in [*found.misnumbered, *refused.values()]],
             "folder": [self._public(warning) for warning in folder],
             "choice": [self._public(warning) for warning in choice],
         }

@@ -49,6 +49,7 @@ class Results:
         self._columns = columns
         self._stream: FileIO | None = None
         self.partial = output.with_name(output.name + ".partial")
+        self._temporary = output.with_name(f".{output.name}.writing")
         if output.suffix not in _WRITERS:
             raise UnusableOutput(f"{output}: expected a name that ends in .csv, .jsonl or .parquet")
         if output.suffix == ".parquet" and find_spec("pyarrow") is None:
@@ -86,6 +87,11 @@ class Results:
         self.append(json.dumps(run).encode() + b"\n")
         return Done()
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All files that are written, replaced or removed."""
+        return self.output, self.partial, self._temporary
+
     def append(self, lines: bytes) -> None:
         """Write rows, so that they survive if this process is killed. Raises OSError."""
         assert self._stream is not None
@@ -98,7 +104,7 @@ class Results:
 
     def finish(self) -> None:
         """Write the output with all rows, and remove the partial file. Raises OSError."""
-        temporary = self.output.with_name(f".{self.output.name}.writing")
+        temporary = self._temporary
         temporary.unlink(missing_ok=True)
         try:
             with self.partial.open("rb") as partial:

@@ -24,13 +24,14 @@ from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 
 
-def run(request: Request, sources: Sources, output: Path, classifier: Classifier, task: Task) -> int:
+def run(request: Request, output: Path, classifier: Classifier, task: Task) -> int:
     """Do the task for all pictures and write the output.
 
     Return the exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
     """
     try:
         with closing(Results(output, task.columns(classifier))) as results:
+            sources = Sources(request.sources, request.column, results.written)
             return _run(request, sources, classifier, task, results)
     except (UnusableSource, UnusableOutput) as exc:
         reason = str(exc)

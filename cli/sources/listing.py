@@ -13,6 +13,7 @@ from cli.printable import printable
 from cli.sources.npz import NpzTable
 from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
+from digits.same_file import by_identity, identity
 
 PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet")  # the message when Parquet cannot be read or written
 
@@ -45,11 +46,14 @@ class Sources:
     paths: Sequence[str]
     column: str | None = None
     """The array of NPZ files and the column of Parquet files. None means the only one that holds pictures."""
-    output: Path | None = None
-    """A file that is not read, although it may be in a folder."""
+    written: Sequence[Path] = ()
+    """The files that the run writes. In a folder they are skipped, as earlier results, and none may have pictures."""
 
     def count(self) -> Counts:
-        """Count the pictures, without reading them. Raises UnusableSource, also for a source without any."""
+        """Count the pictures, without reading them.
+
+        Raises UnusableSource, also for a source without any, and for one that the run would overwrite.
+        """
         pictures = others = 0
         for source in self.paths:
             before = pictures
@@ -85,23 +89,29 @@ class Sources:
             mode = os.stat(source).st_mode  # noqa: PTH116 - a path stays the text that the user wrote
         except OSError as exc:
             raise UnusableSource(f"{source}: expected a file or a folder: {exc.strerror}") from exc
+        written = by_identity(self.written)
         if not stat.S_ISDIR(mode):
+            if same := written.get(identity(source)):
+                raise _overwritten(source, same)
             yield _File(source, True, self._table(source, PurePath(source).suffix.lower()))
             return
-        # The output's path in the form in which the folder lists it.
-        output = None if self.output is None else os.path.join(source, os.path.relpath(self.output, source))  # noqa: PTH118
         for path in _files_below(source, ()):
-            if path == output:
-                continue
+            same = written.get(identity(path)) if written else None
             suffix = PurePath(path).suffix.lower()
             try:
                 table = self._table(path, suffix)
-            except TableWithoutPictures:
-                if self.column is not None:
+            except UnusableSource as exc:
+                if same:
+                    continue
+                if self.column is not None or not isinstance(exc, TableWithoutPictures):
                     raise
                 yield _File(path, False, None)  # such as a table of labels
             else:
-                yield _File(path, table is not None or suffix in PICTURE_SUFFIXES, table)
+                has_pictures = table is not None or suffix in PICTURE_SUFFIXES
+                if not same:
+                    yield _File(path, has_pictures, table)
+                elif has_pictures:
+                    raise _overwritten(path, same)
 
     def _table(self, path: str, suffix: str) -> Table | None:
         """Return the table in a file, or None if the file is not one. Raises UnusableSource."""
@@ -120,6 +130,13 @@ class _File(NamedTuple):
     path: str
     has_pictures: bool
     table: Table | None
+
+
+def _overwritten(source: str, written: Path) -> UnusableSource:
+    return UnusableSource(
+        f"{written}: expected an output that is not a source, received the same file as the source {source}. "
+        "Choose another --output"
+    )
 
 
 def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[str]:

@@ -69,7 +69,9 @@ def _begins_with_pictures(opened: pq.ParquetFile, field: pa.Field) -> bool:
     if not isinstance(field.type, _LISTS):
         return True
     first: Sequence[pa.Scalar] = next(opened.iter_batches(_READ_ROWS, columns=[field.name]), [[]])[0]
-    return len(first) == 0 or not all(isinstance(_to_picture(value), InvalidPixels) for value in first)
+    return len(first) == 0 or any(
+        value.is_valid and not isinstance(_to_picture(value), InvalidPixels) for value in first
+    )
 
 
 def _may_hold_pictures(kind: pa.DataType) -> bool:

@@ -38,6 +38,9 @@ DEFAULT_ROOT = Path("models")
 FIRST_OWN_VERSION = 1000
 """The first number of a version that `publish` writes. The lower numbers are those of releases."""
 
+MAX_VERSION = 999_999_999
+"""The highest number of a version. It has nine digits, and fits into the 32 bits that a row of results has for it."""
+
 MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"
 
 LAYERS = "layers.safetensors"
@@ -58,7 +61,7 @@ MAX_FILES = 1000
 STALE_SECONDS = 24 * 3600
 """Age above which a temporary folder is assumed to belong to a publisher that was killed."""
 
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_NUMBER = re.compile(r"[1-9][0-9]*")
 _STAGING = ".publishing-"
 
 
@@ -247,25 +250,48 @@ class Manifest(_Record):
 
 def versions(root: Path, name: str = NAME) -> list[int]:
     """Return the version numbers below `root`, highest first. Raises DamagedArtifact if it cannot be listed."""
+    return [number for number in _numbers(root, name) if number <= MAX_VERSION]
+
+
+def misnumbered(root: Path, name: str = NAME) -> list[str]:
+    """Return why entries below `root` whose names are too high numbers are no versions, the highest first.
+
+    Raises DamagedArtifact if it cannot be listed.
+    """
+    return [_too_high(root / name / str(number)) for number in _numbers(root, name) if number > MAX_VERSION]
+
+
+def _too_high(folder: Path) -> str:
+    return f"{folder}: expected a version number of at most nine digits, received {len(folder.name)} digits"
+
+
+def _numbers(root: Path, name: str) -> list[int]:
+    """Return the numbers that name the entries below `root`, highest first, also those above MAX_VERSION."""
     try:
         entries = os.listdir(root / name)  # noqa: PTH208 - Path.iterdir takes ten times as long
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as exc:
         raise DamagedArtifact(f"{root / name} cannot be listed: {exc.strerror}") from exc
-    return sorted((int(entry) for entry in entries if _VERSION.fullmatch(entry)), reverse=True)
+    return sorted((int(entry) for entry in entries if _NUMBER.fullmatch(entry)), reverse=True)
 
 
 def is_version(folder: Path, name: str = NAME) -> bool:
-    """Return whether a path is that of a version's folder, and not of a root. The version may be damaged."""
-    return bool(_VERSION.fullmatch(folder.name)) and (folder.parent.name == name or (folder / MANIFEST).exists())
+    """Return whether a path is that of a version's folder, and not of a root. The version may be damaged.
+
+    Its number may be too high.
+    """
+    return bool(_NUMBER.fullmatch(folder.name)) and (folder.parent.name == name or (folder / MANIFEST).exists())
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read and check a version's manifest, without the files that it lists.
 
-    Raises DamagedArtifact if it is missing, unreadable, invalid, or has another version than its folder.
+    Raises DamagedArtifact if it is missing, unreadable, invalid, or has another version than its folder, and if that
+    version is too high.
     """
+    if _NUMBER.fullmatch(folder.name) and int(folder.name) > MAX_VERSION:
+        raise DamagedArtifact(_too_high(folder))
     content = _read(folder, MANIFEST, MAX_JSON_BYTES)
     try:
         manifest = Manifest.model_validate_json(content)
@@ -316,8 +342,19 @@ def _most_bytes(path: str) -> int:
 
 
 def require_root(root: Path, name: str = NAME) -> None:
+    """Raise PublishFailed if `root` is the folder of one version, or has the version with the highest number."""
     if is_version(root.absolute(), name):
         raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
+    _next_version(root, name)
+
+
+def _next_version(root: Path, name: str) -> int:
+    highest = max(versions(root, name), default=0)
+    if highest == MAX_VERSION:
+        raise PublishFailed(
+            f"{root / name}: expected versions below {MAX_VERSION}, received {highest}: no number is left"
+        )
+    return max(FIRST_OWN_VERSION, highest + 1)
 
 
 def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:
@@ -334,9 +371,9 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 
     Raises:
         ValueError: the manifest is invalid, or a path leads out of the version's folder.
-        PublishFailed: `root` is the folder of one version, a file is too large, or the file system refused (full,
-            read-only, no permission). No new version is visible. If only the last sync failed, the version is visible
-            and the message says so.
+        PublishFailed: `root` is the folder of one version, no number is left, a file is too large, or the file system
+            refused (full, read-only, no permission). No new version is visible. If only the last sync failed, the
+            version is visible and the message says so.
     """
     require_root(root, name)
     # No service would read larger files.
@@ -348,15 +385,14 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
     parent = root / name
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
-    version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
     try:
         while True:
+            version = _next_version(root, name)
             # Validated before writing, so that no file is written outside of the version's folder.
             published = Manifest.model_validate({**record, "version": version})
             content = published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n"
             if _rename_once(parent / str(version), {**files, MANIFEST: content}):
                 break
-            version += 1
     except OSError as exc:
         raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
     try:

@@ -207,9 +207,9 @@ def load_newest(root: Path, *, is_named: bool = True, version: int | None = None
     the reasons if no version is usable.
     """
     found = candidates(root, is_named=is_named, keep=version)
-    refusals = list(found.refusals)
-    if is_named and version is None and not found.own and not refusals:
-        raise no_usable_model(root, [f"expected {artifact.NAME}/<version>/ in this folder, found none"])
+    refusals = found.refusals + found.misnumbered
+    if is_named and version is None and not found.own and not found.refusals:
+        raise no_usable_model(root, [f"expected {artifact.NAME}/<version>/ in this folder, found none", *refusals])
     folders = found.in_order(version)
     if version is not None and found.all and not folders:
         refusals.append(f"known versions: {', '.join(folder.name for folder in found.all[:MAX_REASONS])}")

@@ -24,6 +24,8 @@ class Candidates(NamedTuple):
     """Those that came with the code. Empty if they are `own` already, or if they must not answer for `own`."""
     refusals: list[str]
     """Why a root cannot be used. While there is a reason, `own` may be incomplete."""
+    misnumbered: list[str]
+    """Which folders below the root that was asked for have too high a number for a version, at most MAX_REASONS."""
 
     @property
     def all(self) -> list[Path]:
@@ -49,11 +51,13 @@ def candidates(root: Path, *, is_named: bool = True, keep: int | None = None) ->
     try:
         own = [root] if is_version else _highest(root, keep)
         if is_named and not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir raises some errors
-            return Candidates([], [], [f"{root} is not a folder" if root.exists() else f"{root} does not exist"])
+            reason = f"{root} is not a folder" if root.exists() else f"{root} does not exist"
+            return Candidates([], [], [reason], [])
         is_complete = is_version or os.path.realpath(root) == os.path.realpath(SHIPPED)
-        return Candidates(own, [] if is_complete else _highest(SHIPPED, keep), [])
+        misnumbered = [] if is_version else artifact.misnumbered(root)[:MAX_REASONS]
+        return Candidates(own, [] if is_complete else _highest(SHIPPED, keep), [], misnumbered)
     except ArtifactError as exc:
-        return Candidates([], [], [str(exc)])
+        return Candidates([], [], [str(exc)], [])
 
 
 def _highest(root: Path, keep: int | None) -> list[Path]:

@@ -29,6 +29,8 @@ def test_an_invalid_endpoint_for_traces_does_not_show_its_password(monkeypatch: 
         "an origin with a path": ("MNIST_CORS_ORIGINS", "https://example.org/"),
         "a network with host bits": ("MNIST_TRUSTED_PROXIES", "10.0.0.1/8"),
         "version 0": ("MNIST_MODEL_VERSION", "0"),
+        "a version of ten digits": ("MNIST_MODEL_VERSION", "1234567890"),
+        "another version of ten digits": ("MNIST_MODEL_VERSIONS", "1234567890"),
     },
 )
 def test_a_bad_setting_is_one_line_that_names_it(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,7 @@ def test_a_required_version_answers_as_a_folder_or_by_its_number(
     in_processes = digits(command, NUMBER, "--output", tmp_path / "rows.jsonl")
     monkeypatch.setenv("MNIST_MODEL_VERSION", "9")
     missing = digits(command, NUMBER)
+    too_high = digits(command, NUMBER, "--model-version", 1234567890)
 
     assert by_folder.err == by_variable.err == "digits: answered by mnist-dense version 1000\n"
     assert by_option.err == f"digits: answered by mnist-dense version {SHIPPED_VERSION}\n"
@@ -111,6 +112,8 @@ def test_a_required_version_answers_as_a_folder_or_by_its_number(
     assert (missing.code, missing.out) == (2, "")
     known = ", ".join(map(str, (1001, 1000, SHIPPED_VERSION)))
     assert missing.err == f"digits: no usable version 9 of mnist-dense in {published.root}; known versions: {known}\n"
+    assert too_high.code == 2
+    assert too_high.err.endswith("Input should be less than or equal to 999999999\n")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from digits.features import to_features
 from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import Classifier
-from tests.conftest import REPOSITORY, Mnist, Outcome, fresh_python, publish_tiny
+from tests.conftest import REPOSITORY, Mnist, Outcome, encoded, fresh_python, publish_tiny
 from tests.training.conftest import Command, published_in
 from training.cli import errors_in_one_line
 from training.data import images as data
@@ -237,6 +238,43 @@ def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_hel
     assert "without a digit" not in process.stdout
     written = {file.name for file in (tmp_path / "report").iterdir()}
     assert written == REPORT - {"reliability.png", "strangers.png", *HISTORY}
+
+
+@pytest.mark.parametrize(
+    ("link", "output"),
+    [(None, "data.npz"), (os.symlink, "plot.png"), (os.link, "plot.png")],
+    ids=["the same path", "a symbolic link", "a hard link"],
+)
+def test_a_plot_that_would_overwrite_the_data_is_refused(
+    command: Command, npz: Path, link: Callable[[Path, Path], None] | None, output: str
+) -> None:
+    file, plot = npz.rename(npz.with_name("data.npz")), npz.with_name(output)
+    if link is not None:
+        link(file, plot)
+    before = file.read_bytes()
+
+    refused = command("describe", "--data", file, "--allow-other-data", "--plot", plot)
+
+    assert refused.is_refusal_in_one_line
+    assert f"{plot}: expected an output that is not a part of the data, received the same file as {file}" in refused.err
+    assert file.read_bytes() == before
+
+
+def test_a_report_that_would_overwrite_a_picture_of_the_data_is_refused_before_anything_is_written(
+    command: Command, mnist: Mnist, tmp_path: Path
+) -> None:
+    published = publish_tiny(tmp_path / "models")
+    for digit in range(10):
+        (folder := tmp_path / "data" / str(digit)).mkdir(parents=True)
+        (folder / "samples.png").write_bytes(encoded(mnist.pixels[np.flatnonzero(mnist.labels == digit)[0]]))
+    report = tmp_path / "data/7"
+    before = {file: file.read_bytes() for file in report.iterdir()}
+
+    refused = command("evaluate", "--model", published.folder, "--data", tmp_path / "data", "--report", report)
+
+    assert refused.is_refusal_in_one_line
+    assert f"{report}/samples.png: expected an output that is not a part of the data" in refused.err
+    assert {file: file.read_bytes() for file in report.iterdir()} == before
 
 
 @pytest.mark.parametrize(

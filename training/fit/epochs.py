@@ -1,6 +1,6 @@
-"""Fit a network with Keras' own callbacks, so that a stopped run can be resumed and ends with the same weights.
+"""Fit a network so that a stopped run can be resumed and ends with the same weights.
 
-Keras saves weights, optimizer and history after each epoch. The order of the images depends only on the seed and the
+Weights, optimizer and history are saved after each epoch. The order of the images depends only on the seed and the
 epoch. The saved state, recipe, seed and data therefore determine the next epoch.
 """
 
@@ -12,13 +12,16 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.features import Floats, Grey, to_features
+from digits.npz import READ_ERRORS
 from training.backend import keras, make_reproducible
 from training.data.images import Labels, Split
 from training.errors import CannotWrite, Interrupted, NothingToResume, NotPublished
@@ -31,7 +34,7 @@ History = dict[str, list[float]]
 STATES = ".training"
 """The folder of all states, beside the published versions."""
 
-_SETTINGS, _HISTORY, _BACKUP, _BEST = "settings.json", "history.csv", "backup", "best.weights.h5"
+_SETTINGS, _STATE = "settings.json", "state.npz"
 
 _MOST_STEPS = 2**16
 """More than an epoch has. Each step takes one of dropout's random numbers."""
@@ -60,6 +63,7 @@ def training_state(parent: Path, recipe: Any, seed: int, data_sha256: str, *, re
             folder.mkdir(parents=True)
             (folder / _SETTINGS).write_text(identity)
         except OSError as exc:
+            shutil.rmtree(folder, ignore_errors=True)
             raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
     elif not (folder / _SETTINGS).exists():
         raise NothingToResume(f"{folder}: {_other_run(folder.parent, settings)}; leave out --resume to start a run")
@@ -153,53 +157,109 @@ def fit_epochs(
     Raises:
         CannotWrite: the state cannot be saved or read.
     """
-    log, best = folder / _HISTORY, folder / _BEST
-    earlier = _read_history(log)
-    pictures = _epochs_of(examples, batch_size, len(earlier.get("loss", ())))
-    own = keras().callbacks
-    logger = own.CSVLogger(log, append=True)
+    state_file = folder / _STATE
+    variables = _variables(model)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = State.read(state_file)
+        for variable, value in zip(variables, state.variables, strict=bool(state.variables)):
+            variable.assign(value)
+    except READ_ERRORS as exc:
+        raise _cannot_write(folder, exc) from exc
+    first_epoch = len(state.history.get("loss", ()))
+    pictures = _epochs_of(examples, batch_size, first_epoch)
 
     def begin_epoch(epoch: int, _logs: object) -> None:
         pictures.begin(epoch)
-        for variable in model.variables:  # Keras does not save the state of dropout's random numbers
+        for variable in model.variables:  # the state does not have that of dropout's random numbers
             if variable.name == "seed_generator_state":
                 variable.assign([variable.numpy()[0], epoch * _MOST_STEPS])
 
-    saving = [own.LambdaCallback(on_epoch_begin=begin_epoch), logger]
-    if patience is not None and validation is not None:
-        # Keras' EarlyStopping forgets the best weights and the epochs without progress when a run is resumed.
-        smallest = min(earlier.get("val_loss", ()), default=None)
-        options = {"save_best_only": True, "save_weights_only": True, "initial_value_threshold": smallest}
-        saving.append(own.ModelCheckpoint(best, monitor="val_loss", **options))
+    def end_epoch(_epoch: int, logs: Mapping[str, float]) -> None:
+        for name, value in sorted(logs.items()):
+            state.history.setdefault(name, []).append(float(value))
+        if patience is not None and validation is not None:
+            *earlier, last = state.history["val_loss"]
+            if last < min(earlier, default=math.inf):
+                state.best = model.get_weights()
+            model.stop_training = _epochs_without_progress(state.history) >= patience
+        state.variables = [variable.numpy() for variable in variables]
+        state.write(state_file)
 
-        def stop_without_progress(_epoch: int, _logs: object) -> None:
-            model.stop_training = _epochs_without_progress(_read_history(log)) >= patience
-
-        saving.append(own.LambdaCallback(on_epoch_end=stop_without_progress))
-    saving.append(own.BackupAndRestore(folder / _BACKUP, double_checkpoint=True, delete_checkpoint=False))
+    saving = keras().callbacks.LambdaCallback(on_epoch_begin=begin_epoch, on_epoch_end=end_epoch)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if patience is None or _epochs_without_progress(earlier) < patience:
+        if patience is None or _epochs_without_progress(state.history) < patience:
             model.fit(
                 pictures,
                 epochs=epochs,
-                callbacks=[*saving, *callbacks],
+                initial_epoch=first_epoch,
+                callbacks=[saving, *callbacks],
                 shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
                 validation_data=validation,
                 validation_batch_size=batch_size,
                 verbose=1 if sys.stdout.isatty() else 2,
             )
-        if best.exists():
-            model.load_weights(best)
     except OSError as exc:
-        raise CannotWrite(
-            f"{folder}: the training state cannot be saved or read: {exc.strerror or exc}; without --resume, the run "
-            "starts again"
-        ) from exc
-    finally:
-        if logger.csv_file is not None:  # Keras leaves it open after Ctrl-C
-            logger.csv_file.close()
-    return _read_history(log)
+        raise _cannot_write(folder, exc) from exc
+    if state.best:
+        model.set_weights(state.best)
+    return state.history
+
+
+@dataclass(slots=True)
+class State:
+    """A training run after an epoch. Without a history, the run has not finished any."""
+
+    history: History = field(default_factory=dict)
+    variables: list[NDArray[Any]] = field(default_factory=list)
+    """The values of `_variables`."""
+    best: list[NDArray[Any]] = field(default_factory=list)
+    """The weights of the epoch with the smallest validation loss, if the run stops without progress."""
+
+    @classmethod
+    def read(cls, file: Path) -> "State":
+        """Return the state in a file, or that of a new run without one. Raises READ_ERRORS."""
+        state = cls()
+        if file.exists():
+            with np.load(file, allow_pickle=False) as arrays:
+                for key, values in arrays.items():
+                    part, _, name = key.partition("/")
+                    if part == "history":
+                        state.history[name] = values.tolist()
+                    else:
+                        getattr(state, part).append(values)
+        return state
+
+    def write(self, file: Path) -> None:
+        """Replace a file with one rename, so that a failure keeps the earlier state. Raises OSError.
+
+        Keras' own callbacks write HDF5 files. On a full disk, those end the process with a segmentation fault.
+        """
+        arrays: dict[str, Any] = {f"history/{name}": np.array(values) for name, values in self.history.items()}
+        arrays |= {f"variables/{index}": values for index, values in enumerate(self.variables)}
+        arrays |= {f"best/{index}": values for index, values in enumerate(self.best)}
+        content = BytesIO()
+        np.savez(content, **arrays)
+        new = file.with_name(f".{file.name}")
+        try:
+            new.write_bytes(content.getbuffer())
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _variables(model: Any) -> list[Any]:
+    """Return the variables of a compiled network and of its optimizer, always in the same order."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return [*model.weights, *model.optimizer.variables]
+
+
+def _cannot_write(folder: Path, exc: Exception) -> CannotWrite:
+    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else " ".join(str(exc).split())
+    return CannotWrite(
+        f"{folder}: the training state cannot be saved or read: {reason}; without --resume, the run starts again"
+    )
 
 
 def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
@@ -224,16 +284,11 @@ def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
     return Pictures()
 
 
-def _read_history(log: Path) -> History:
-    return parse_history(log.read_bytes()) if log.exists() else {}
-
-
 def parse_history(content: bytes) -> History:
-    """Return the history in a CSV file. An epoch counts once, also if a run was stopped while it was saved."""
-    rows = {int(row.pop("epoch")): row for row in csv.DictReader(content.decode().splitlines())}
-    first = next(iter(rows.values()), {})
-    names = [name for name, value in first.items() if value != "NA"]  # which stands for a missing validation part
-    return {name: [float(row[name]) for row in rows.values()] for name in names}
+    """Return the history in the CSV file of a report."""
+    rows = list(csv.DictReader(content.decode().splitlines()))
+    names = [name for name in (rows[0] if rows else ()) if name != "epoch"]
+    return {name: [float(row[name]) for row in rows] for name in names}
 
 
 def _epochs_without_progress(history: History) -> int:

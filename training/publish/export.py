@@ -3,10 +3,12 @@
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from digits.model.classifier import Golden
 from digits.model.onnx_runtime import Session
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
-from training.errors import ParityError, UnsuitableNetwork
+from training.errors import CannotWrite, ParityError, UnsuitableNetwork
 from training.network.layers import activations
 from training.network.recipes import Recipe
 from training.publish import onnx_graph
@@ -56,6 +58,7 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
     Raises:
         UnsuitableNetwork: the outputs are not probabilities.
         ParityError: the ONNX graph computes something other than Keras does.
+        CannotWrite: the temporary files cannot be written.
     """
     features = to_features(data.x_test)
     expected = {artifact.probabilities_output(len(data.classes)): network.predict(features, batch_size=1024, verbose=0)}
@@ -152,11 +155,11 @@ def read_network(file: Path, classes: int = len(DIGITS)) -> Any:
 def to_onnx(network: Any) -> bytes:
     """Return the network as an ONNX graph, with the artifact's names for input, output and batch dimension.
 
-    Raises UnsuitableNetwork if ONNX cannot express it.
+    Raises UnsuitableNetwork if ONNX cannot express it, and CannotWrite.
     """
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
+    with _temporary_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx uses the deprecated np.object
-        file = Path(folder) / artifact.MODEL
+        file = folder / artifact.MODEL
         try:
             network.export(file, format="onnx", verbose=False)
         except Exception as exc:  # tf2onnx and TensorFlow raise many
@@ -218,9 +221,24 @@ def _check_probabilities(probabilities: Floats) -> None:
         )
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Create a folder, and remove it afterwards. Raises CannotWrite for any OSError inside of the context."""
+    place = "TMPDIR"
+    try:
+        place = gettempdir()
+        with TemporaryDirectory(dir=place) as folder:
+            yield Path(folder)
+    except OSError as exc:
+        raise CannotWrite(
+            f"{place}: temporary files cannot be written: {exc.strerror or exc}; "
+            "make room, or set TMPDIR to another folder"
+        ) from exc
+
+
 def _to_keras(network: Any) -> bytes:
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / artifact.KERAS
+    with _temporary_folder() as folder:
+        file = folder / artifact.KERAS
         network.save(file)
         return file.read_bytes()
 

@@ -25,11 +25,11 @@ def exclusive(output: Path) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / "lock"  # it stays: a lock on a file that was removed would lock nothing
-            stream = stack.enter_context(file.open("a+"))
+            stream = stack.enter_context(file.open("ab", buffering=0))  # closing writes nothing, and so cannot fail
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             stream.truncate(0)
             holder = f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-            print(holder, file=stream, flush=True)
+            stream.write(f"{holder}\n".encode())
         except BlockingIOError as exc:
             raise OutputInUse(
                 f"{output}: expected no other training run that writes here, received "

@@ -1,12 +1,13 @@
 """The files of a report: the model card, the figures and the training history."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from itertools import chain, count
 from pathlib import Path
 
 from digits.model.artifact import Manifest
+from digits.same_file import by_identity, identity
 from training.assess.assessment import Assessment
 from training.data.images import LabelledImages
 from training.errors import CannotWrite
@@ -58,8 +59,15 @@ def free_folder(chosen: Path | None, default: Path) -> Path:
     return chosen
 
 
-def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a report's files into a folder. Raises CannotWrite."""
+def write(folder: Path, files: Mapping[str, bytes], inputs: Iterable[Path]) -> None:
+    """Write a report's files into a folder. Raises CannotWrite, without writing anything if a file is an input."""
+    existing = by_identity(folder / name for name in files)
+    for file in inputs if existing else ():
+        if same := existing.get(identity(file)):
+            raise CannotWrite(
+                f"{same}: expected an output that is not a part of the data, received the same file as {file}; "
+                "choose another output"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

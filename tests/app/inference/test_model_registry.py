@@ -260,6 +260,41 @@ class TestNamedFolder:
         assert registry.warnings["version"] == []
 
 
+def test_a_folder_with_too_high_a_number_is_one_warning_for_each_name(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    publish_tiny(tmp_path)
+    highest, next_highest = (tmp_path / artifact.NAME / name for name in ("20261201120000", "1234567890"))
+    next_highest.mkdir()
+    registry = refreshed(tmp_path)
+    (next_highest / "manifest.json").write_text("{}")
+    registry.refresh()
+    highest.mkdir()
+
+    for _ in range(3):
+        registry.refresh()
+
+    reasons = [
+        f"not used: {folder}: expected a version number of at most nine digits, received {count} digits"
+        for folder, count in ((next_highest, 10), (highest, 14))
+    ]
+    assert [record.message for record in log.records if record.levelno == logging.WARNING] == reasons
+    assert registry.warnings["version"] == [
+        reason.replace(str(tmp_path), "MNIST_MODEL_DIR") for reason in reversed(reasons)
+    ]
+    assert registry.classifier.manifest.version == FIRST
+    assert registry.unready_reason() is None
+
+
+def test_the_folder_of_a_version_with_too_high_a_number_cannot_be_served(tmp_path: Path) -> None:
+    high = publish_tiny(tmp_path).folder.rename(tmp_path / artifact.NAME / "1234567890")
+
+    registry = refreshed(high)
+
+    assert not registry.started
+    assert "expected a version number of at most nine digits" in str(registry.unready_reason())
+
+
 def test_the_service_is_not_ready_if_a_version_that_computes_wrongly_cannot_be_loaded_again(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:

@@ -301,6 +301,75 @@ def test_a_run_that_cannot_begin_is_refused_in_one_line(
     assert Path("old.csv").read_text() == "old"
 
 
+def table_and(link: Callable[[Path, Path], None] | None = None, name: str = "s.parquet") -> Callable[[Path], None]:
+    """Return what makes a folder `t` with a table of pictures, and another name for the table."""
+
+    def make(picture: Path) -> None:
+        Path("t").mkdir()
+        pq.write_table(pa.table({"image": [picture.read_bytes()]}), "t/s.parquet")
+        if link is not None:
+            link(Path(name), Path("t/s.parquet").absolute())
+
+    return make
+
+
+def linked_picture(picture: Path) -> None:
+    os.link(picture, "results.csv")
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "output", "same"),
+    [
+        pytest.param(table_and(), "t/s.parquet", "t/s.parquet", "t/s.parquet", id="the same path"),
+        pytest.param(table_and(), "t/s.parquet", "./t/../t/s.parquet", "t/s.parquet", id="another spelling"),
+        pytest.param(table_and(), "t", "t/s.parquet", "t/s.parquet", id="a table of a folder"),
+        pytest.param(table_and(Path.symlink_to), "t/s.parquet", "s.parquet", "t/s.parquet", id="a symbolic link"),
+        pytest.param(table_and(Path.symlink_to), "s.parquet", "t/s.parquet", "s.parquet", id="a linked source"),
+        pytest.param(table_and(Path.hardlink_to), "t", "s.parquet", "t/s.parquet", id="a hard link"),
+        pytest.param(linked_picture, "1.png", "results.csv", "1.png", id="a picture"),
+        pytest.param(
+            *(table_and(Path.hardlink_to, "results.csv.partial"), "t", "results.csv", "t/s.parquet"),
+            id="the partial file",
+        ),
+    ],
+)
+@pytest.mark.parametrize("option", [(), ("--force",), ("--resume",)], ids=["alone", "--force", "--resume"])
+@each_command
+def test_an_output_that_is_a_source_is_refused_and_nothing_is_written(
+    digits: Digits,
+    folder: Path,
+    command: str,
+    option: tuple[str, ...],
+    make: Callable[[Path], None],
+    source: str,
+    output: str,
+    same: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copy(folder / "1.png", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    make(Path("1.png"))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    refused = digits(command, source, "--output", output, *option)
+
+    written = f"{output}.partial" if Path(f"{output}.partial").exists() else output
+    expected = f"expected an output that is not a source, received the same file as the source {same}."
+    assert (refused.code, refused.err) == (2, f"digits: {Path(written)}: {expected} Choose another --output\n")
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_the_results_of_an_earlier_run_in_the_folder_are_replaced(digits: Digits, folder: Path) -> None:
+    options = ("predict", folder, "--output", folder / "results.parquet")
+    first = digits(*options)
+
+    again = digits(*options, "--force")
+
+    assert (first.code, again.code) == (0, 0)
+    assert again.out.startswith(f"{folder / 'results.parquet'}: 12 pictures by ")
+
+
 def start_and_signal(number: int, rows: int, folder: Path, output: Path, model_dir: Path) -> tuple[int, str]:
     """Start a run in its own process group, send the signal once `rows` are written, and wait for its end."""
     process = subprocess.Popen(

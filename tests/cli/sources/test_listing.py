@@ -41,7 +41,7 @@ def test_other_files_are_counted_and_the_output_is_no_picture_of_its_own_folder(
     output = folder / "b/results.parquet"
     output.write_text("from an earlier run")
 
-    assert Sources([str(folder)], output=output).count() == Counts(pictures=6, others=1)
+    assert Sources([str(folder)], written=[output]).count() == Counts(pictures=6, others=1)
 
 
 def test_the_endings_of_all_accepted_formats_count() -> None:

@@ -159,6 +159,12 @@ def shaped(shape: str) -> str:
             "received the columns digit, probabilities, prediction_set",
             id="results",
         ),
+        pytest.param(
+            parquet(digit=pa.nulls(2, pa.int64()), prediction_set=pa.nulls(2, pa.list_(pa.int64()))),
+            None,
+            "received the columns digit, prediction_set",
+            id="results without an answer",
+        ),
         pytest.param(parquet(a=[b"7"]), "b", "expected a column 'b', received a", id="no such column"),
     ],
 )

@@ -15,7 +15,17 @@ import pytest
 
 from digits.errors import DamagedArtifact, PublishFailed
 from digits.model import artifact
-from digits.model.artifact import GOLDEN, KERAS, MANIFEST, MAX_FILE_BYTES, MAX_JSON_BYTES, MODEL, read_version, versions
+from digits.model.artifact import (
+    GOLDEN,
+    KERAS,
+    MANIFEST,
+    MAX_FILE_BYTES,
+    MAX_JSON_BYTES,
+    MAX_VERSION,
+    MODEL,
+    read_version,
+    versions,
+)
 from digits.model.classifier import Classifier
 from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, make_files, publish_tiny, renumber
 
@@ -78,6 +88,23 @@ class TestPublish:
 
         assert published == numbers
 
+    @pytest.mark.parametrize("number", [MAX_VERSION - 1, MAX_VERSION + 1], ids=["the last but one", "too high"])
+    def test_a_number_that_is_too_high_is_neither_given_nor_counted(self, tmp_path: Path, number: int) -> None:
+        publish_tiny(tmp_path).folder.rename(tmp_path / artifact.NAME / str(number))
+
+        following = publish_tiny(tmp_path).manifest.version
+
+        assert following == (MAX_VERSION if number < MAX_VERSION else artifact.FIRST_OWN_VERSION)
+
+    @pytest.mark.parametrize("begin", [artifact.require_root, publish_tiny], ids=["a training", "publishing"])
+    def test_nothing_can_be_published_above_the_highest_number(
+        self, tmp_path: Path, begin: Callable[[Path], object]
+    ) -> None:
+        (tmp_path / artifact.NAME / str(MAX_VERSION)).mkdir(parents=True)
+
+        with pytest.raises(PublishFailed, match="expected versions below 999999999, received 999999999: no number is"):
+            begin(tmp_path)
+
     def test_stale_temporary_folders_are_removed_and_recent_ones_stay(self, tmp_path: Path) -> None:
         stale, young = (tmp_path / artifact.NAME / f".publishing-{age}" for age in ("stale", "young"))
         for folder in (stale, young):
@@ -97,6 +124,9 @@ def test_versions_are_whole_numbers_and_the_highest_comes_first(tmp_path: Path) 
 
     assert versions(tmp_path) == [10, 9, 2]
     assert versions(tmp_path / "nowhere") == []
+    assert artifact.misnumbered(tmp_path) == [
+        f"{tmp_path}/mnist-dense/1234567890: expected a version number of at most nine digits, received 10 digits"
+    ]
 
 
 Damage = Callable[[Path], object]

@@ -240,6 +240,24 @@ class TestLoadNewest:
         assert str(refusal.value).startswith(start)
         assert by_default == (shipped.manifest if has_default else None)
 
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_a_folder_with_too_high_a_number_is_reported_and_never_used(self, tmp_path: Path) -> None:
+        usable, other = (publish_tiny(tmp_path, seed) for seed in range(2))
+        high = other.folder.rename(other.folder.with_name("1234567890"))
+
+        classifier, refusals = load_newest(tmp_path)
+
+        reason = f"{high}: expected a version number of at most nine digits, received 10 digits"
+        assert classifier.manifest == usable.manifest
+        assert refusals == [reason]
+        with pytest.raises(NoUsableModel, match=f"{re.escape(reason)}$"):
+            load_newest(high)
+        with pytest.raises(DamagedArtifact, match=re.escape(reason)):
+            Classifier.load(high)
+        shutil.rmtree(usable.folder)
+        with pytest.raises(NoUsableModel, match=f"in this folder, found none; {re.escape(reason)}$"):
+            load_newest(tmp_path)
+
     def test_the_folder_of_one_version_can_be_named(self, tmp_path: Path, nothing_shipped: Path) -> None:
         renumber(publish_tiny(nothing_shipped), 2)
         older, newer = (publish_tiny(tmp_path / "own", seed) for seed in range(2))

@@ -1,8 +1,8 @@
 """A training run gives the same weights each time, even if it is stopped and resumed."""
 
+import resource
 import signal
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +13,8 @@ from tests.conftest import Mnist
 from tests.training.conftest import Command, published_in, saved
 from training.assess.assessment import assess
 from training.data.images import LabelledImages, load, split_training_images
-from training.errors import Interrupted, NothingToResume
+from training.errors import CannotWrite, Interrupted, NothingToResume
+from training.fit import epochs
 from training.fit.epochs import fit, training_state
 from training.network.recipes import Recipe
 
@@ -44,16 +45,15 @@ def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
 ) -> None:
     split = split_training_images(digits, validation_split=0)
     network, _ = fit(Recipe("lecture", epochs=EPOCHS), split, seed=7, folder=tmp_path / "uninterrupted")
-    backup = keras.callbacks.BackupAndRestore
-    save = backup.on_epoch_end
+    write = epochs.State.write
 
-    def interrupt_before_the_second(callback: Any, epoch: int, logs: Any) -> None:
-        if epoch == 1:
+    def interrupt_before_the_second(state: epochs.State, file: Path) -> None:
+        if len(state.history["loss"]) == 2:
             signal.raise_signal(signal.SIGINT)
-        save(callback, epoch, logs)
+        write(state, file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(backup, "on_epoch_end", interrupt_before_the_second)
+        patch.setattr(epochs.State, "write", interrupt_before_the_second)
         stopped = command(*run(few, tmp_path))
 
     assert stopped.code == 130
@@ -111,3 +111,28 @@ def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
         training_state(tmp_path, Recipe("lecture"), 2, "abc", resume=True),
     ):
         pass
+
+
+def test_a_state_that_cannot_be_written_keeps_that_of_the_epoch_before(tmp_path: Path) -> None:
+    file = tmp_path / "state.npz"
+    epochs.State({"loss": [2.0]}, [np.arange(9)]).write(file)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
+
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            epochs.State({"loss": [2.0, 1.0]}, [np.arange(9_000)]).write(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    kept = epochs.State.read(file)
+    assert kept.history == {"loss": [2.0]}
+    np.testing.assert_equal(kept.variables, [np.arange(9)])
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path: Path, digits: LabelledImages) -> None:
+    (tmp_path / "state.npz").write_bytes(b"torn")
+
+    with pytest.raises(CannotWrite, match=f"{tmp_path}: the training state cannot be saved or read: "):
+        fit(Recipe("lecture"), split_training_images(digits, validation_split=0), seed=0, folder=tmp_path)

@@ -1,6 +1,7 @@
 """Networks are exported to an artifact, and unsuitable ones are refused."""
 
 import json
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from digits.model.classifier import Classifier
 from tests.conftest import Mnist, Outcome, run_graph
 from tests.training.conftest import Arrays, Command, published_in
 from training.data.images import LabelledImages
-from training.errors import ParityError, UnsuitableNetwork
+from training.errors import CannotWrite, ParityError, UnsuitableNetwork
 from training.publish.export import check_parity, export, read_network, to_onnx
 
 
@@ -188,3 +189,12 @@ def test_the_published_layers_compute_what_the_graph_computes(trained: tuple[Pat
     assert np.abs(odds / odds.sum(axis=1, keepdims=True) - scores.probabilities).max() < 1e-3
     assert scores.novelty is not None
     assert np.abs(novelty - scores.novelty).max() < 0.02
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    with pytest.raises(CannotWrite, match=f"{tmp_path}/missing: temporary files cannot be written: No such file"):
+        to_onnx(network())

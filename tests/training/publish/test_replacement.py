@@ -93,6 +93,20 @@ def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_sa
     assert f"now uses mnist-dense version {version} (left, right), its newest version" in own
 
 
+def test_a_folder_with_too_high_a_number_is_named_and_does_not_set_the_number_of_the_new_version(
+    tmp_path: Path, command: Command, halves: Arrays
+) -> None:
+    high = tmp_path / "models/mnist-dense/1234567890"
+    high.mkdir(parents=True)
+
+    outcome = train(command, tmp_path, halves)
+
+    assert outcome.code == 0
+    assert f"published: {high.with_name('1000')}\n" in outcome.out
+    expected = "expected a version number of at most nine digits, received 10 digits"
+    assert outcome.err == f"digits: not used: {high}: {expected}\n"
+
+
 def test_a_recalibrated_network_is_published_only_if_it_is_better_too(
     tmp_path: Path, command: Command, halves: Arrays
 ) -> None:

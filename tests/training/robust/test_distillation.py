@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
@@ -60,16 +59,15 @@ def split(few: LabelledImages) -> Split:
 def trained(split: Split, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("states") / "run"
     snapshots: list[Path] = []
-    backup = keras.callbacks.BackupAndRestore
-    save = backup.on_epoch_end
+    write = fit.State.write
 
-    def save_and_copy(callback: Any, epoch: int, logs: Any) -> None:
-        save(callback, epoch, logs)
+    def write_and_copy(state: fit.State, file: Path) -> None:
+        write(state, file)
         snapshots.append(folder.with_name(f"snapshot-{len(snapshots)}"))
         shutil.copytree(folder, snapshots[-1])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backup, "on_epoch_end", save_and_copy)
+        patch.setattr(fit.State, "write", write_and_copy)
         trained_network, history = distillation.fit(TINY, split, seed=3, folder=folder)
     assert len(snapshots) == STATES
     return Run(trained_network, history, snapshots)

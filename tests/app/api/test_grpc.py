@@ -1,5 +1,6 @@
 """What is special to gRPC."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -124,6 +125,25 @@ def test_a_message_above_the_limit_is_refused(channel: grpc.Channel, compression
 
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in details
+
+
+def test_the_head_of_a_call_has_at_most_8_kib(channel: grpc.Channel) -> None:
+    code, details = refusal(channel, HEALTH, metadata=[("x-long", "a" * 8192)])
+
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "hard limit" in details
+
+
+def test_a_connection_has_at_most_64_calls(service: Service) -> None:
+    host, port = service.grpc_target.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+        frame = connection.recv(9)
+        settings = connection.recv(int.from_bytes(frame[:3], "big"))
+
+    assert frame[3] == 4  # SETTINGS, of six bytes each: RFC 9113, section 6.5.1
+    pairs = [(settings[at : at + 2], settings[at + 2 : at + 6]) for at in range(0, len(settings), 6)]
+    assert (b"\0\x03", (64).to_bytes(4, "big")) in pairs  # MAX_CONCURRENT_STREAMS
 
 
 def test_a_call_ends_at_its_deadline_and_no_longer_counts(channel: grpc.Channel, service: Service) -> None:

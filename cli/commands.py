@@ -23,6 +23,7 @@ COMMANDS = {
     "read": Lazy("cli.recognize", "Read numbers of several digits, in files and folders."),
     "describe": Lazy("cli.train", "Show the data before training: shapes, values and samples."),
     "train": Lazy("cli.train", "Train a network and publish it."),
+    "train-finder": Lazy("cli.train", "Train the network that finds the digits of a number, and publish it."),
     "train-ink": Lazy("cli.train", "Train the network that finds ink on any paper, and publish it."),
     "evaluate": Lazy("cli.train", "Assess a published model on test images."),
     "export": Lazy("cli.train", "Publish a Keras file, or write a model for another engine."),

@@ -188,6 +188,28 @@ def train_ink(
 
 
 @app.command()
+def train_finder(
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 1,
+    data: Data = None,
+    output: ModelRoot = DEFAULT_ROOT,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
+) -> None:
+    """Train the network that finds the digits of a number, and publish its next part as a version of `finder`."""
+    from digits.finder.network import NAME
+    from training.finder import publish
+    from training.finder.fit import FinderRecipe
+
+    artifact.require_root(output, NAME)
+    choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
+    loaded = pipeline.load_data(DataOptions(data))
+    with lock.exclusive(output / NAME):
+        published = publish.train(FinderRecipe(), loaded, seed=seed, output=output, resume=resume)
+    say(f"published: {output / published.name / str(published.version)}")
+    say(f"part {(published.recipe or {})['part']} of {FinderRecipe().parts}")
+    say(f"loss on validation scenes: {published.metrics['validation']['loss']:.3f}")
+
+
+@app.command()
 def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     model: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The same as --model-dir.")] = None,

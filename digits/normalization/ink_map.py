@@ -99,7 +99,7 @@ class InkNetwork:
 
     def coverage_and_marks(self, grey: Grey) -> tuple[Floats, Floats]:
         """Return `coverage`, and the same of everything that is as dark as ink: lines and print, too."""
-        return _by_contrast(grey, self._map(grey))
+        return by_contrast(grey, self._map(grey))
 
     def _map(self, grey: Grey) -> Floats:
         """Return the network's output, float32 (height, width), of one strip of rows after the other."""
@@ -149,7 +149,7 @@ def reduced(ink: Floats) -> Grey:
     return grey
 
 
-def _by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
+def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     """Return how much of each pixel is ink by its contrast with the paper around it: where the network saw ink, and
     everywhere.
 

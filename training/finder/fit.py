@@ -17,11 +17,15 @@ from training.finder import glyphs
 from training.finder.layout import Writer
 from training.finder.network import build_for_training
 from training.finder.scenes import make_scene
+from training.finder.start import begin_as
 from training.finder.targets import Views
 from training.fit.epochs import History, fit_epochs
 
 _VALIDATION = 2**31
 """The number of the validation scenes. No epoch has it."""
+
+_STATISTICS = 96
+"""Number of views from which batch normalizations take their statistics."""
 
 _AT_ONCE = 128
 """Number of scenes that a process makes at once."""
@@ -34,7 +38,12 @@ _INVERTED, _GAIN = 0.12, 0.15
 class FinderRecipe:
     """The hyper-parameters of the finder."""
 
-    epochs: int = 120
+    parts: int = 3
+    """Number of times that the learning rate rises and falls. Each part begins with the network of the one before."""
+    part: int = 1
+    """The part that is trained, from 1 on."""
+    epochs: int = 56
+    """Of a part."""
     scenes: int = 1536
     """Number of new scenes per epoch."""
     repetitions: int = 4
@@ -51,31 +60,33 @@ class FinderRecipe:
 
     @property
     def views(self) -> int:
-        """Number of views in all epochs."""
+        """Number of views in all epochs of a part."""
         return self.epochs * self.scenes * self.repetitions
 
 
 def fit(
-    recipe: FinderRecipe, data: LabelledImages, *, seed: int, folder: Path, start: Any | None = None
-) -> tuple[Any, History]:
-    """Train the finder. Return the network, which outputs logits, and its history. Raises CannotWrite.
+    recipe: FinderRecipe, data: LabelledImages, *, seed: int, folder: Path, start: bytes
+) -> tuple[Any, History, Views]:
+    """Train one part. Return the network, which outputs logits, its history and the validation scenes' views.
 
-    The last sixth of the training images is kept for validation. The seed determines the initial weights and the
-    scenes. The folder is as for `fit_epochs`. `start` is a network whose weights the training begins with.
+    The last sixth of the training images is kept for validation. The seed determines the weights of new channels and
+    the scenes. The folder is as for `fit_epochs`. `start` is the serving graph whose weights the training begins with.
+
+    Raises:
+        CannotWrite: the state cannot be saved or read.
     """
     make_reproducible(seed)
-    network = build_for_training(recipe.views // recipe.batch_size, recipe.learning_rate)
-    if start is not None:
-        network.set_weights(start.get_weights())
-    with _scene_makers(recipe, data, seed) as make:
+    with _scene_makers(recipe, data, [seed, recipe.part]) as make:
         validation = Views.joined([each.result() for each in make(_VALIDATION, recipe.validation_scenes)])
+        network = build_for_training(recipe.views // recipe.batch_size, recipe.learning_rate)
+        network.set_weights(begin_as(start, validation.seen[:_STATISTICS].astype(np.float32)).get_weights())
         made: dict[int, list[Future[Views]]] = {}
 
         def examples(epoch: int) -> tuple[Any, Any]:
             for number in (epoch, epoch + 1):
                 if number not in made and number < recipe.epochs:
                     made[number] = make(number, recipe.scenes)
-            rng = np.random.default_rng([seed, epoch])
+            rng = np.random.default_rng([seed, recipe.part, epoch])
             return _examples(Views.joined([each.result() for each in made.pop(epoch)]), recipe.repetitions, rng)
 
         history = fit_epochs(
@@ -86,13 +97,7 @@ def fit(
             validation=(validation.seen, (validation.half, validation.quarter, validation.ink)),
             folder=folder,
         )
-    return network, history
-
-
-def validation_views(recipe: FinderRecipe, data: LabelledImages, seed: int) -> Views:
-    """Return views of scenes with digits that the network is not trained on."""
-    with _scene_makers(recipe, data, seed) as make:
-        return Views.joined([each.result() for each in make(_VALIDATION, recipe.validation_scenes)])
+    return network, history, validation
 
 
 def _examples(views: Views, repetitions: int, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -120,24 +125,27 @@ class _Rows:
         return rows if self._factors is None else np.clip(rows * self._factors[part], -5, 5)
 
 
-_writer: Writer
-"""Of this process, if it makes scenes."""
+class _Maker:
+    """Makes scenes in a process of its own."""
 
+    writer: Writer
 
-def _begin(pieces: tuple[glyphs.Glyphs, ...]) -> None:
-    global _writer
-    cv2.setNumThreads(1)
-    _writer = Writer(*pieces)
+    @classmethod
+    def begin(cls, pieces: tuple[glyphs.Glyphs, ...]) -> None:
+        """Prepare this process."""
+        cv2.setNumThreads(1)
+        cls.writer = Writer(*pieces)
 
-
-def _make(count: int, seed: list[int]) -> Views:
-    rng = np.random.default_rng(seed)
-    return Views.of([make_scene(_writer, rng) for _ in range(count)])
+    @classmethod
+    def make(cls, count: int, seed: list[int]) -> Views:
+        """Return views of new scenes."""
+        rng = np.random.default_rng(seed)
+        return Views.of([make_scene(cls.writer, rng) for _ in range(count)])
 
 
 @contextmanager
-def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: int) -> Iterator[Any]:
-    """Return a function that lets a process make the scenes of an epoch, in parts. Those of validation have own digits."""
+def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: list[int]) -> Iterator[Any]:
+    """Return a function that lets a process make the scenes of an epoch. Those of validation have other digits."""
     last = len(data.x_train) * 5 // 6
     part = slice(0, last, max(1, last // recipe.digits))
     held_back = slice(last, None, max(1, 5 * (len(data.x_train) - last) // recipe.digits))
@@ -154,13 +162,13 @@ def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: int) -> Iter
     }
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(1, context, _begin, (pieces["train"],)) as training,
-        ProcessPoolExecutor(1, context, _begin, (pieces["held back"],)) as validation,
+        ProcessPoolExecutor(1, context, _Maker.begin, (pieces["train"],)) as training,
+        ProcessPoolExecutor(1, context, _Maker.begin, (pieces["held back"],)) as validation,
     ):
 
         def make(epoch: int, count: int) -> list[Future[Views]]:
             pool = validation if epoch == _VALIDATION else training
             starts = range(0, count, _AT_ONCE)
-            return [pool.submit(_make, min(_AT_ONCE, count - start), [seed, epoch, start]) for start in starts]
+            return [pool.submit(_Maker.make, min(_AT_ONCE, count - start), [*seed, epoch, start]) for start in starts]
 
         yield make

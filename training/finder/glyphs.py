@@ -36,7 +36,7 @@ class Glyphs:
     def spans(self) -> Floats:
         """Width and height of each middle line, as shares of the longer side, (N, 2)."""
         near = self.fields < 0.03
-        spans: Floats = np.stack([near.any(axis).sum(-1) for axis in (1, 2)], 1) / np.float32(FIELD / 2)
+        spans: Floats = np.stack([near.any(axis).sum(-1) for axis in (1, 2)], 1).astype(np.float32) / (FIELD / 2)
         return spans
 
 

@@ -1,6 +1,7 @@
 """Place the digits of a scene, and the separators between them: one digit, a number, a page, a cell, or none."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from training.finder.glyphs import Glyphs
 from training.ink.scenes import SIDE, Rng, log_uniform, near_level
+from training.ink.strokes import FIELD
 
 Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell"]
 
@@ -102,36 +104,35 @@ class Writer:
         self.behind = digits.fields[::9].astype(np.float32)
         """The strokes of what is written on the other side of the paper."""
 
-    def digit(self, rng: Rng, x: float, y: float, height: float, pen: float, label: int | None = None) -> Piece:
+    def digit(self, rng: Rng, at: _Point, height: float, pen: float, label: int | None = None) -> Piece:
         """Return a digit of this height. Its label is random if it is None."""
         label = int(rng.integers(10)) if label is None else label
         if label == 1 and rng.random() < Shares.long_one:
-            return self._piece("long 1", int(rng.integers(len(self._spans["long 1"]))), x, y, height, pen)
-        return self._piece("digit", int(rng.choice(self._of[label])), x, y, height, pen)
+            return self._piece("long 1", int(rng.integers(len(self._spans["long 1"]))), at, height, pen)
+        return self._piece("digit", int(rng.choice(self._of[label])), at, height, pen)
 
-    def other(self, kind: str, rng: Rng, x: float, y: float, height: float, pen: float) -> Piece:
+    def other(self, kind: str, rng: Rng, at: _Point, height: float, pen: float) -> Piece:
         """Return a "straight" digit or a "stranger" of this height."""
-        return self._piece(kind, int(rng.integers(len(self._spans[kind]))), x, y, height, pen)
+        return self._piece(kind, int(rng.integers(len(self._spans[kind]))), at, height, pen)
 
     def width(self, piece: Piece) -> float:
         """Return the width of a piece's middle line, in pixels."""
-        near = (piece.field < 0.03).any(axis=0)
-        return float(near.sum()) * 2 / len(near) * piece.size
+        return float(np.sum((piece.field < 0.03).any(axis=0))) * 2 / FIELD * piece.size
 
-    def line_of_strangers(self, rng: Rng, x: float, y: float, height: float, pen: float, count: int) -> list[Piece]:
-        """Return letters and signs beside each other. The first one begins at x."""
-        pieces = []
+    def line_of_strangers(self, rng: Rng, at: _Point, height: float, pen: float, count: int) -> list[Piece]:
+        """Return letters and signs beside each other. The first one begins at this place."""
+        (x, y), pieces = at, list[Piece]()
         for _ in range(count):
-            piece = self.other("stranger", rng, x, y, height * float(np.exp(rng.normal(0, 0.12))), pen)
+            piece = self.other("stranger", rng, at, height * float(np.exp(rng.normal(0, 0.12))), pen)
             width = self.width(piece)
             pieces.append(replace(piece, x=x + width / 2, y=y + rng.normal(0, 0.06 * height)))
             x += width + rng.uniform(-0.05, 0.3) * height + 0.6 * pen
         return pieces
 
-    def _piece(self, kind: str, index: int, x: float, y: float, height: float, pen: float) -> Piece:
+    def _piece(self, kind: str, index: int, at: _Point, height: float, pen: float) -> Piece:
         glyphs, span = self._kinds[kind], self._spans[kind][index]
         size = float(min(height / max(span[1], 0.3), 1.3 * height))
-        return Piece(x, y, size, pen, glyphs.fields[index], int(glyphs.labels[index]))
+        return Piece(*at, size, pen, glyphs.fields[index], int(glyphs.labels[index]))
 
 
 def place(writer: Writer, rng: Rng) -> Layout:
@@ -154,10 +155,10 @@ def _strangers(writer: Writer, rng: Rng) -> Layout:
         height = log_uniform(rng, 14, 112)
         x, y = (u(min(height / 2, SIDE / 2), max(SIDE - height / 2, SIDE / 2)) for _ in range(2))
         pen = max(0.5, height * log_uniform(rng, 0.02, 0.17))
-        return Layout("strangers", strangers=writer.line_of_strangers(rng, x - 0.3 * height, y, height, pen, 1))
+        return Layout("strangers", strangers=writer.line_of_strangers(rng, (x - 0.3 * height, y), height, pen, 1))
     height = log_uniform(rng, 12, 70)
     pen, count = max(0.5, height * log_uniform(rng, 0.02, 0.15)), int(rng.integers(1, 7))
-    line = writer.line_of_strangers(rng, u(-0.2, 0.4) * SIDE, u(0.2, 0.8) * SIDE, height, pen, count)
+    line = writer.line_of_strangers(rng, (u(-0.2, 0.4) * SIDE, u(0.2, 0.8) * SIDE), height, pen, count)
     return Layout("strangers", strangers=line)
 
 
@@ -172,8 +173,8 @@ def _single(writer: Writer, rng: Rng) -> Layout:
         pen = float(np.clip(height * share, 0.45, 22))
         x, y = (SIDE / 2 + u(-1, 1) * max(3, SIDE / 2 - part * height) for part in (0.4, 0.52))
     if rng.random() < Shares.straight:
-        return Layout("single", [writer.other("straight", rng, x, y, height, pen)])
-    return Layout("single", [writer.digit(rng, x, y, height, pen)])
+        return Layout("single", [writer.other("straight", rng, (x, y), height, pen)])
+    return Layout("single", [writer.digit(rng, (x, y), height, pen)])
 
 
 def _sheet(writer: Writer, rng: Rng) -> Layout:
@@ -192,7 +193,7 @@ def _sheet(writer: Writer, rng: Rng) -> Layout:
     for n in range(count):
         dx, dy = rng.normal(0, 0.07 * height, 2)
         x, y = left + n % columns * gap * height + dx, top + n // columns * lead * height + dy
-        digits.append(writer.digit(rng, x, y, height * u(0.85, 1.15), pen))
+        digits.append(writer.digit(rng, (x, y), height * u(0.85, 1.15), pen))
     return Layout("sheet", digits)
 
 
@@ -224,6 +225,7 @@ def _number(writer: Writer, rng: Rng) -> Layout:
     spread = u(0.15, 0.3) if rng.random() < Shares.uneven else 0.08
     slope, lead = near_level(rng, 1.5, 7), u(1.15, 1.6) * height
     separator = _separator_of(rng) if rng.random() < Shares.separated else None
+    hand = _Hand(height, pen, gap, spread, few, separator)
     lines = []
     for _ in range(rows):
         length = (
@@ -233,7 +235,7 @@ def _number(writer: Writer, rng: Rng) -> Layout:
             if kind == "page"
             else max(1, count + int(rng.integers(-1, 2)))
         )
-        lines.append(_line(writer, rng, length, height, pen, gap, spread, few, separator))
+        lines.append(_line(writer, rng, length, hand))
     widest = max(width for _, _, width in lines)
     start = u(min(0.1 * height, SIDE - widest), max(0.1 * height, SIDE - widest))
     middle = SIDE / 2 + u(-0.5, 0.5) * (SIDE - 0.9 * height - (rows - 1) * lead) - (rows - 1) * lead / 2
@@ -249,7 +251,7 @@ def _number(writer: Writer, rng: Rng) -> Layout:
         for piece in pieces:
             x, y = moved(piece.x, piece.y)
             placed.append(replace(piece, x=x, y=y, pen=pen * u(0.92, 1.08), angle=slope * u(0.3, 1)))
-        for index, (piece, after) in enumerate(zip(placed, placed[1:], strict=False)):
+        for index, (piece, after) in enumerate(pairwise(list(placed))):
             chance = Shares.linked if piece.label == after.label == 0 else 0.02 * (0 in (piece.label, after.label))
             if after.x - piece.x < 1.6 * height and rng.random() < chance:
                 placed[index] = replace(piece, is_linked=True)
@@ -291,43 +293,49 @@ def _separator_of(rng: Rng) -> _Separator:
     )
 
 
-def _line(
-    writer: Writer,
-    rng: Rng,
-    count: int,
-    height: float,
-    pen: float,
-    gap: float,
-    spread: float,
-    few: tuple[int, ...] | None,
-    separator: _Separator | None,
-) -> tuple[list[Piece], list[Stroke], float]:
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """How the digits of a number are written. Lengths are in pixels, or in heights of a digit if they say so."""
+
+    height: float
+    pen: float
+    gap: float
+    """Between two digits, in heights."""
+    spread: float
+    """Standard deviation of the logarithm of the height."""
+    few: tuple[int, ...] | None
+    """The digits that most of it consists of."""
+    separator: _Separator | None
+
+
+def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece], list[Stroke], float]:
     """Return a line's digits and separators, and its width. It begins at x = 0 and stands around y = 0."""
     pieces: list[Piece] = []
     strokes: list[Stroke] = []
-    at = 0.0
-    breaks: set[int] = set()
+    height, separator, at = hand.height, hand.separator, 0.0
+    breaks = set[int]()
     if separator is not None and count > 1:
         breaks = (
             set(range(separator.every, count, separator.every)) if separator.every else {int(rng.integers(1, count))}
         )
     for index in range(count):
         if separator is not None and index in breaks:
-            stroke, width = _separate(separator, rng, at, height, pen)
+            stroke, width = _separate(separator, rng, at, hand)
             strokes.append(stroke)
             at += width
-        label = None if few is None or rng.random() < 0.25 else int(rng.choice(few))
-        piece = writer.digit(
-            rng, 0, rng.normal(0, 0.05 * height), height * float(np.exp(rng.normal(0, spread))), pen, label
-        )
+        label = None if hand.few is None or rng.random() < 0.25 else int(rng.choice(hand.few))
+        place = 0.0, float(rng.normal(0, 0.05)) * height
+        piece = writer.digit(rng, place, height * float(np.exp(rng.normal(0, hand.spread))), hand.pen, label)
         width = writer.width(piece)
         pieces.append(replace(piece, x=at + width / 2))
-        at += width + max(0.12 * height - width, 0) + (gap + rng.normal(0, 0.05)) * height + 0.55 * pen
+        apart = (hand.gap + float(rng.normal(0, 0.05))) * height + 0.55 * hand.pen
+        at += width + max(0.12 * height - width, 0) + apart
     return pieces, strokes, at
 
 
-def _separate(separator: _Separator, rng: Rng, at: float, height: float, pen: float) -> tuple[Stroke, float]:
+def _separate(separator: _Separator, rng: Rng, at: float, hand: _Hand) -> tuple[Stroke, float]:
     """Return a separator that begins at `at`, and how much room it takes."""
+    height, pen = hand.height, hand.pen
     room = separator.room * height
 
     def near(value: float, by: float = 0.04) -> float:

@@ -119,14 +119,14 @@ def _letters(layout: Layout, around: _Around, writer: Writer, rng: Rng) -> None:
     u, height = rng.uniform, around.height
     x, count = around.right + u(0.0, 0.5) * height, int(rng.integers(1, 4))
     high = u(0.6, 1.1) * height
-    layout.strangers += writer.line_of_strangers(rng, x, around.last.y, high, around.pen, count)
+    layout.strangers += writer.line_of_strangers(rng, (x, around.last.y), high, around.pen, count)
 
 
 def _letters_before(layout: Layout, around: _Around, writer: Writer, rng: Rng) -> None:
     height, count = around.height, int(rng.integers(1, 3))
     x = around.left - height * (0.75 * count + rng.uniform(0, 0.4))
     high = rng.uniform(0.7, 1.1) * height
-    layout.strangers += writer.line_of_strangers(rng, x, around.first.y, high, around.pen, count)
+    layout.strangers += writer.line_of_strangers(rng, (x, around.first.y), high, around.pen, count)
 
 
 def _word(layout: Layout, around: _Around, writer: Writer, rng: Rng) -> None:
@@ -135,7 +135,7 @@ def _word(layout: Layout, around: _Around, writer: Writer, rng: Rng) -> None:
     small = u(0.35, 0.9) * height
     y = around.top - 0.7 * small if rng.random() < 0.5 else around.bottom + 0.7 * small
     x, pen, count = around.left + u(-0.5, 0.5) * height, around.pen * u(0.7, 1), int(rng.integers(2, 7))
-    layout.strangers += writer.line_of_strangers(rng, x, y, small, pen, count)
+    layout.strangers += writer.line_of_strangers(rng, (x, y), small, pen, count)
 
 
 def _underline(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:

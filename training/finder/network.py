@@ -60,10 +60,21 @@ def build(precision: str = "float32") -> Any:
         x = layers.UpSampling2D(2, dtype=precision)(convolved(x, width, 1))
         x = convolved(layers.Add(dtype=precision)([x, skipped]), width)
         found.append(x)
-    quarter = outputs(convolved(found[-2], QUARTER_HEAD), "quarter", 2 + len(CLASSES), 1, _biases([3.2, 3.2], len(CLASSES)))
-    half = outputs(convolved(found[-1], HALF_HEAD), "half", 4, 1, _biases([-4.0, -4.0], 2))
-    ink = ops.depth_to_space(outputs(found[-1], "ink", 8, 3, constant(-2.5)), 2)
-    return keras().Model(inputs, [half, quarter, ink])
+    quarter = outputs(
+        convolved(found[-2], QUARTER_HEAD), "quarter", 2 + len(CLASSES), 1, _biases([3.2, 3.2], len(CLASSES))
+    )
+    half = outputs(convolved(found[-1], HALF_HEAD), "half_logits", 4, 1, _biases([-4.0, -4.0], 2))
+    ink = ops.depth_to_space(outputs(found[-1], "ink_logits", 8, 3, constant(-2.5)), 2)
+    named = [layers.Identity(name=name)(x) for name, x in (("half", half), ("quarter", quarter), ("ink", ink))]
+    return keras().Model(inputs, named)
+
+
+def in_serving_order(network: Any) -> list[tuple[Any, Any | None]]:
+    """Return each convolution with its batch normalization, in the order of the serving graph. Outputs have none."""
+    count = sum(layer.name.startswith("norm_") for layer in network.layers)
+    pairs = [(network.get_layer(f"conv_{number}"), network.get_layer(f"norm_{number}")) for number in range(count)]
+    quarter, half, ink = (network.get_layer(name) for name in ("quarter_logits", "half_logits", "ink_logits"))
+    return [*pairs[:-2], pairs[-2], (quarter, None), pairs[-1], (half, None), (ink, None)]
 
 
 def _biases(first: list[float], zeros: int) -> Any:

@@ -93,7 +93,7 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
     height = layout.height
     digits = [PlacedDigit(each.x, each.y, each.size, each.pen) for each in layout.digits]
     cell = _cell(written.boxes, height, rng) if layout.kind == "cell" else None
-    strength = rng.uniform(0.3, 0.95) if rng.random() >= Shares.faint or 0 < height < 14 else rng.uniform(0.12, 0.3)
+    strength = rng.uniform(0.3, 0.95) if Shares.faint <= rng.random() or 0 < height < 14 else rng.uniform(0.12, 0.3)
     is_plain = rng.random() < ink_scenes.Chances.plain
     if cell is not None:
         is_plain, strength = False, rng.uniform(0.1, 0.45)
@@ -141,7 +141,8 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
 
 
 def _bytes(share: Plane) -> Grey:
-    return np.rint(255 * share).astype(np.uint8)
+    whole: Grey = np.rint(255 * share).astype(np.uint8)
+    return whole
 
 
 def _write(layout: Layout, rng: Rng) -> _Written:
@@ -175,7 +176,7 @@ def _write(layout: Layout, rng: Rng) -> _Written:
             ends.append(axes @ corners + [[piece.x], [piece.y]])
         if is_digit or number < 60:
             own(coverage, piece.label if is_digit else CLASSES.index("other"), piece.size, (piece.x, piece.y))
-    _link(layout.digits, ends, written, strongest, uneven, rng)
+    _link(layout.digits, ends, written, uneven, rng)
     for stroke in layout.strokes:
         coverage = line_coverage(_distance_of(stroke), stroke.pen * uneven)
         np.maximum(written.pen_ink, coverage, out=written.pen_ink)
@@ -224,9 +225,7 @@ def _box(coverage: Plane, label: int, size: float, middle: tuple[float, float] |
     return Box(left, top, right, bottom, label, is_whole)
 
 
-def _link(
-    digits: Sequence[Piece], ends: Sequence[Plane], written: _Written, strongest: Plane, uneven: Plane, rng: Rng
-) -> None:
+def _link(digits: Sequence[Piece], ends: Sequence[Plane], written: _Written, uneven: Plane, rng: Rng) -> None:
     """Draw a stroke from each linked digit to the next one. Each gets the half that is nearer."""
     for number, (piece, start, end) in enumerate(zip(digits, ends, ends[1:], strict=False)):
         if not piece.is_linked:
@@ -234,9 +233,9 @@ def _link(
         first, last = start[:, 0], end[:, 1]
         middle = (first + last) / 2 + (0, piece.size * rng.uniform(-0.05, 0.15))
         stroke = line_coverage(distance_to([tuple(first), tuple(middle), tuple(last)], X, Y), piece.pen * uneven)
-        free = (stroke > strongest) & (written.owner == 0)
+        free = (stroke > 0.2) & (written.owner == 0)
         written.owner[free] = number + 1
-        written.owner[free & (X > middle[0])] = number + 2
+        written.owner[free & (middle[0] < X)] = number + 2
         for ink in (written.pen_ink, written.digit_ink):
             np.maximum(ink, stroke, out=ink)
 

@@ -1,4 +1,4 @@
-"""Begin with what the ink network knows: its strokes are the finder's ink, and it has seen as many scenes."""
+"""Begin with the weights of a serving graph: those of the ink network, or of the finder after an earlier part."""
 
 from typing import Any
 
@@ -7,39 +7,49 @@ import onnx
 
 from digits.features import Floats
 from training.backend import keras
-from training.finder.network import build
+from training.finder.network import build, in_serving_order
 
 _FORGOTTEN = 0.15
-"""Factor of the random weights from new channels to those of the ink network."""
+"""Factor of the random weights from new channels to known ones."""
 
 _NEW_SCALE, _NEW_SHIFT = 0.6, 0.05
 """Of the batch normalization of new channels."""
 
 
-def begin_as_ink_network(graph: bytes, seen: Floats) -> Any:
-    """Return a network whose first channels are those of an ink network, so that all ink of the pen is what it says.
+def begin_as(graph: bytes, seen: Floats) -> Any:
+    """Return a network that begins with what the network of a serving graph knows.
 
-    The batch normalizations of its serving graph are folded. Their statistics are taken again from `seen`, contrasts of
-    scenes, float32 (N, height, width, 2).
+    The ink network has fewer channels and no outputs but ink. It becomes the first channels, and both kinds of ink are
+    what it says. The batch normalizations of a serving graph are folded. Their statistics are taken again from `seen`,
+    contrasts of scenes, float32 (N, height, width, 2).
     """
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(graph).graph.initializer}
-    kernels = sum(name.startswith("kernel") for name in weights)
+    count = sum(name.startswith("kernel_") for name in weights)
+    known = [(weights[f"kernel_{number}"].transpose(2, 3, 1, 0), weights[f"bias_{number}"]) for number in range(count)]
     network = build()
-    for number in range(kernels - 1):
-        kernel, bias = weights[f"kernel_{number}"].transpose(2, 3, 1, 0), weights[f"bias_{number}"]
-        conv, norm = (network.get_layer(f"{kind}_{number}") for kind in ("conv", "norm"))
+    layers = in_serving_order(network)
+    trunk = [number for number, (_, norm) in enumerate(layers) if norm is not None][: count - 1]
+    pairs = (
+        zip(layers, known, strict=True)
+        if count == len(layers)
+        else zip([layers[n] for n in trunk], known, strict=False)
+    )
+    for (conv, norm), (kernel, bias) in pairs:
         _take_over(conv, kernel)
+        if norm is None:
+            conv.set_weights([conv.get_weights()[0], bias])
+            continue
         outputs = keras().Model(network.inputs, conv.output).predict(seen, batch_size=16, verbose=0)
         mean, variance = outputs.mean(axis=(0, 1, 2)), outputs.var(axis=(0, 1, 2))
         scale, shift = np.full_like(mean, _NEW_SCALE), np.full_like(mean, _NEW_SHIFT)
-        known = len(bias)
-        scale[:known] = np.sqrt(variance[:known] + norm.epsilon)
-        shift[:known] = mean[:known] + bias
+        scale[: len(bias)] = np.sqrt(variance[: len(bias)] + norm.epsilon)
+        shift[: len(bias)] = mean[: len(bias)] + bias
         norm.set_weights([scale, shift, mean, variance])
-    ink = network.get_layer("ink")
-    kernel, bias = weights[f"kernel_{kernels - 1}"].transpose(2, 3, 1, 0), weights[f"bias_{kernels - 1}"]
-    _take_over(ink, np.repeat(kernel, 2, axis=-1))  # each of the four pixels has two kinds of ink
-    ink.set_weights([ink.get_weights()[0], np.repeat(bias, 2)])
+    if count < len(layers):
+        ink, _ = layers[-1]
+        kernel, bias = known[-1]
+        _take_over(ink, np.repeat(kernel, 2, axis=-1))  # each of the four pixels has two kinds of ink
+        ink.set_weights([ink.get_weights()[0], np.repeat(bias, 2)])
     return network
 
 

@@ -22,8 +22,10 @@ _NEAR = 0.3
 class Views:
     """What the network sees in scenes, and what it must say, as `training.finder.network` describes it."""
 
+    grey: Grey
+    """(N, SIDE, SIDE)"""
     seen: _Halves
-    """(N, SIDE, SIDE, 2)"""
+    """(N, SIDE, SIDE, 2): its contrasts."""
     half: _Halves
     quarter: _Halves
     ink: Grey
@@ -33,6 +35,7 @@ class Views:
         """Return the views of scenes, which are padded to SIDE below and to the right."""
         count, half, quarter = len(scenes), SIDE // 2, SIDE // 4
         views = cls(
+            np.empty((count, SIDE, SIDE), np.uint8),
             np.empty((count, SIDE, SIDE, 2), np.float16),
             np.zeros((count, half, half, 6), np.float16),
             np.zeros((count, quarter, quarter, 4), np.float16),
@@ -41,6 +44,7 @@ class Views:
         for index, scene in enumerate(scenes):
             height, width = scene.grey.shape
             beyond = ((0, SIDE - height), (0, SIDE - width))
+            views.grey[index] = np.pad(scene.grey, beyond, mode="edge")
             views.seen[index] = np.pad(contrasts(scene.grey), (*beyond, (0, 0)), mode="edge")
             views.ink[index, :height, :width] = np.stack([scene.digit_ink, scene.pen_ink], axis=-1)
             _describe(scene.boxes, np.pad(scene.owner, beyond), views.half[index], views.quarter[index])
@@ -49,7 +53,7 @@ class Views:
     @classmethod
     def joined(cls, parts: "Sequence[Views]") -> "Views":
         """Return the views of all parts."""
-        names = ("seen", "half", "quarter", "ink")
+        names = ("grey", "seen", "half", "quarter", "ink")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 

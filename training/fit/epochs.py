@@ -93,8 +93,8 @@ def _other_run(states: Path, settings: Settings) -> str:
     return f"{expected}, received one with {received}"
 
 
-Examples = Callable[[int], tuple[Floats, Floats]]
-"""Maps an epoch to its features and targets, in training order."""
+Examples = Callable[[int], tuple[Any, Any]]
+"""Maps an epoch to its features and targets, in training order. Several outputs have a tuple of targets."""
 
 
 def fit(
@@ -136,7 +136,7 @@ def fit_epochs(
     *,
     epochs: int,
     batch_size: int,
-    validation: tuple[Floats, Floats] | None,
+    validation: tuple[Any, Any] | None,
     folder: Path,
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
@@ -277,7 +277,7 @@ def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
         def __len__(self) -> int:
             return math.ceil(len(self.x) / batch_size)
 
-        def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
             part = slice(index * batch_size, (index + 1) * batch_size)
             return self.x[part], tuple(each[part] for each in self.y) if isinstance(self.y, tuple) else self.y[part]
 

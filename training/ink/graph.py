@@ -4,6 +4,7 @@ tf2onnx turns each dilated convolution and each upsampling into some thirty oper
 picture's size. ONNX has one operation for each. The map then takes four fifths of the time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
+from digits.model.artifact import Tensor
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME
 from training.ink.network import DILATIONS, WIDTHS
 
@@ -36,27 +38,42 @@ def convolutions(network: Any) -> list[Convolution]:
             kernel, *bias = (np.asarray(values) for values in layer.get_weights())
             found.append(Convolution(kernel, bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)))
         elif layer.__class__.__name__ == "BatchNormalization":
-            gamma, beta, mean, variance = (np.asarray(values) for values in layer.get_weights())
-            scale = gamma / np.sqrt(variance + layer.epsilon)
-            found[-1] = Convolution(found[-1].kernel * scale, beta - mean * scale)
+            found[-1] = _normalized(found[-1], layer)
     return found
 
 
-def serving_graph(layers: list[Convolution]) -> bytes:
-    """Return an ONNX graph from CONTRASTS_INPUT to INK_OUTPUT."""
-    nodes: list[Any] = []
-    constants = [onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
-    remaining = iter(enumerate(layers))
+def folded(conv: Any, norm: Any) -> Convolution:
+    """Return a convolution without bias and its batch normalization as one."""
+    (kernel,) = (np.asarray(values) for values in conv.get_weights())
+    return _normalized(Convolution(kernel, np.zeros(kernel.shape[-1], np.float32)), norm)
 
-    def add(kind: str, *inputs: str, **attributes: Any) -> str:
-        output = f"{kind.lower()}_{len(nodes)}"
-        nodes.append(make_node(kind, list(inputs), [output], **attributes))
+
+def _normalized(layer: Convolution, norm: Any) -> Convolution:
+    gamma, beta, mean, variance = (np.asarray(values) for values in norm.get_weights())
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    return Convolution(layer.kernel * scale, beta - mean * scale)
+
+
+class GraphWriter:
+    """Writes a graph whose convolutions are those of a network, one after the other."""
+
+    def __init__(self, layers: list[Convolution]) -> None:
+        """Begin with the input CONTRASTS_INPUT."""
+        self._nodes: list[Any] = []
+        self._constants = [onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
+        self._remaining = iter(enumerate(layers))
+
+    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Add an operation, and return the name of its output."""
+        output = output or f"{kind.lower()}_{len(self._nodes)}"
+        self._nodes.append(make_node(kind, list(inputs), [output], **attributes))
         return output
 
-    def convolved(x: str, *, strides: int = 1, dilation: int = 1) -> str:
-        index, layer = next(remaining)
+    def convolved(self, x: str, *, strides: int = 1, dilation: int = 1) -> str:
+        """Add the next convolution."""
+        index, layer = next(self._remaining)
         weights = {f"kernel_{index}": layer.kernel.transpose(3, 2, 0, 1), f"bias_{index}": layer.bias}
-        constants.extend(
+        self._constants.extend(
             onnx.numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name)
             for name, values in weights.items()
         )
@@ -64,29 +81,62 @@ def serving_graph(layers: list[Convolution]) -> bytes:
         # "same" padding of TensorFlow: with strides of 2, even lengths have no padding before the first pixel
         first = 0 if strides == 2 else reach
         pads = [first, first, reach, reach]
-        return add("Conv", x, *weights, strides=[strides] * 2, dilations=[dilation] * 2, pads=pads)
+        return self.add("Conv", x, *weights, strides=[strides] * 2, dilations=[dilation] * 2, pads=pads)
 
-    def activated(x: str, **options: int) -> str:
-        return add("Relu", convolved(x, **options))
+    def activated(self, x: str, **options: int) -> str:
+        """Add the next convolution and its activation."""
+        return self.add("Relu", self.convolved(x, **options))
 
-    x = add("SpaceToDepth", add("Transpose", CONTRASTS_INPUT.name, perm=[0, 3, 1, 2]), blocksize=2)
-    passed = [activated(x)]
-    for _ in WIDTHS[1:-1]:
-        passed.append(activated(activated(passed[-1], strides=2)))
-    x = activated(passed[-1], strides=2)
-    for dilation in DILATIONS:
-        x = add("Add", x, activated(x, dilation=dilation))
-    for skipped in passed[::-1]:
-        x = add("Resize", activated(x), "", "scales", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-        x = activated(add("Add", x, skipped))
-    x = add("Sigmoid", add("DepthToSpace", convolved(x), blocksize=2))
-    nodes.append(make_node("Transpose", [x], [INK_OUTPUT.name], perm=[0, 2, 3, 1]))
-    described = (
-        make_tensor_value_info(each.name, onnx.TensorProto.FLOAT, ["N", "height", "width", each.shape[-1]])
-        for each in (CONTRASTS_INPUT, INK_OUTPUT)
-    )
-    graph = make_graph(nodes, NAME, [next(described)], [next(described)], constants)
-    model = make_model(graph, opset_imports=[make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-    onnx.checker.check_model(model, full_check=True)
-    content: bytes = model.SerializeToString()
-    return content
+    def split(self, x: str, sizes: Sequence[int], names: Sequence[str]) -> Sequence[str]:
+        """Split the channels of x, and return `names`, those of the parts."""
+        lengths = f"lengths_{len(self._nodes)}"
+        self._constants.append(onnx.numpy_helper.from_array(np.array(sizes, np.int64), lengths))
+        self._nodes.append(make_node("Split", [x, lengths], list(names), axis=1))
+        return names
+
+    def trunk(self, downward: int, dilations: Sequence[int]) -> list[str]:
+        """Add all of a U-Net but its outputs, and return what it has at each size, from an eighth to a half.
+
+        `downward` is the number of its sizes without the smallest one and a half.
+        """
+        x = self.add("SpaceToDepth", self.add("Transpose", CONTRASTS_INPUT.name, perm=[0, 3, 1, 2]), blocksize=2)
+        passed = [self.activated(x)]
+        for _ in range(downward):
+            passed.append(self.activated(self.activated(passed[-1], strides=2)))
+        x = self.activated(passed[-1], strides=2)
+        for dilation in dilations:
+            x = self.add("Add", x, self.activated(x, dilation=dilation))
+        found = []
+        enlarged = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        for skipped in passed[::-1]:
+            x = self.add("Resize", self.activated(x), "", "scales", **enlarged)
+            x = self.activated(self.add("Add", x, skipped))
+            found.append(x)
+        return found
+
+    def graph(self, name: str, outputs: Sequence[Tensor]) -> bytes:
+        """Return the checked graph."""
+        described = [
+            make_tensor_value_info(
+                each.name,
+                onnx.TensorProto.FLOAT,
+                [dimension if dimension > 0 else f"{each.name}_{axis}" for axis, dimension in enumerate(each.shape)],
+            )
+            for each in outputs
+        ]
+        shape = ["N", "height", "width", CONTRASTS_INPUT.shape[-1]]
+        seen = make_tensor_value_info(CONTRASTS_INPUT.name, onnx.TensorProto.FLOAT, shape)
+        graph = make_graph(self._nodes, name, [seen], described, self._constants)
+        model = make_model(graph, opset_imports=[make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+        onnx.checker.check_model(model, full_check=True)
+        content: bytes = model.SerializeToString()
+        return content
+
+
+def serving_graph(layers: list[Convolution]) -> bytes:
+    """Return an ONNX graph from CONTRASTS_INPUT to INK_OUTPUT."""
+    writer = GraphWriter(layers)
+    largest = writer.trunk(len(WIDTHS) - 2, DILATIONS)[-1]
+    ink = writer.add("Sigmoid", writer.add("DepthToSpace", writer.convolved(largest), blocksize=2))
+    writer.add("Transpose", ink, output=INK_OUTPUT.name, perm=[0, 2, 3, 1])
+    return writer.graph(NAME, [INK_OUTPUT])

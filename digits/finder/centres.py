@@ -1,0 +1,124 @@
+"""Find the centres of digits and marks: local maxima of the heat, each with its size and classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digits.features import Floats
+from digits.finder.network import CLASSES, Maps
+from digits.normalization.parts import Ints
+
+MAX_CENTRES = 500
+"""Maximum number of centres of each kind in a view. The others are left out, the weakest first."""
+
+_NEAR, _OVERLAP, _INSIDE = (0.22, 0.3), 0.62, 0.85
+"""Two boxes are of one digit if their middles are nearer than these shares of width and height, or if they share more
+of both than the second, or of the smaller one than the third."""
+
+_NARROW = 0.35
+"""A box counts as at least this many times as wide as high, and as high as wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """A digit or a mark in a view. Lengths are in pixels of the view."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    heat: float
+    """In [0, 1]."""
+    classes: Floats
+    """Probability of each of CLASSES, float32."""
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom."""
+        width, height = self.width / 2, self.height / 2
+        return self.x - width, self.y - height, self.x + width, self.y + height
+
+    @property
+    def kind(self) -> str:
+        """Its most probable class."""
+        kind: str = CLASSES[int(self.classes.argmax())]
+        return kind
+
+
+def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
+    """Return the digits (channel 0) or marks (channel 1) whose heat is above `least`, the surest first."""
+    heat = maps.heat[channel]
+    smooth = cv2.GaussianBlur(heat, (3, 3), 0.6)
+    is_top = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (heat > least)
+    rows, columns = np.nonzero(is_top)
+    order = np.argsort(-heat[rows, columns])[:MAX_CENTRES]
+    rows, columns = rows[order], columns[order]
+    if not len(rows):
+        return []
+    boxes = np.column_stack([_middles(heat, rows, columns), _sizes(maps, rows, columns)])
+    chosen = _largest_first(boxes)
+    classes = maps.classes[:, _quarter(rows, maps.classes.shape[1]), _quarter(columns, maps.classes.shape[2])]
+    heats = heat[rows, columns]
+    found = []
+    for index in chosen:
+        x, y, width, height = map(float, boxes[index])
+        found.append(Centre(x, y, width, height, float(heats[index]), classes[:, index]))
+    return found
+
+
+def _quarter(places: Ints, size: int) -> Ints:
+    return np.minimum(places // 2, size - 1)
+
+
+def _middles(heat: Floats, rows: Ints, columns: Ints) -> Floats:
+    """Return the centre of the heat around each maximum, (N, 2), in pixels."""
+    padded = np.pad(heat, 1)
+    offsets = np.arange(-1, 2)
+    windows = padded[rows[:, None, None] + 1 + offsets[:, None], columns[:, None, None] + 1 + offsets]
+    total = windows.sum(axis=(1, 2))
+    x, y = (windows * offsets).sum(axis=(1, 2)) / total, (windows * offsets[:, None]).sum(axis=(1, 2)) / total
+    middles: Floats = 2 * np.column_stack([columns + x, rows + y]) + 1
+    return middles
+
+
+def _sizes(maps: Maps, rows: Ints, columns: Ints) -> Floats:
+    """Return width and height at each maximum, (N, 2), in pixels."""
+    height, width = maps.sizes.shape[1:]
+    sizes: Floats = np.exp(maps.sizes[:, _quarter(rows, height), _quarter(columns, width)].clip(0.7, 7)).T
+    return sizes
+
+
+def _largest_first(boxes: Floats) -> list[int]:
+    """Return the boxes, the surest first, without those that are of the same digit as a surer one."""
+    middles, sizes = boxes[:, :2], boxes[:, 2:]
+    corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
+    areas = sizes.prod(axis=1)
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        others = np.array(kept, int)
+        apart = np.abs(middles[others] - middles[index])
+        least = np.minimum(sizes[others], sizes[index])
+        near = np.maximum(least, _NARROW * least[:, ::-1]) * _NEAR
+        common = np.minimum(corners[others, 2:], corners[index, 2:]) - np.maximum(
+            corners[others, :2], corners[index, :2]
+        )
+        shared = common.clip(0).prod(axis=1)
+        is_same = (apart < near).all(axis=1) | (shared > _OVERLAP * (areas[others] + areas[index] - shared))
+        if not (is_same | (shared > _INSIDE * np.minimum(areas[others], areas[index]))).any():
+            kept.append(index)
+    return kept
+
+
+def typical_height(found: Sequence[Centre]) -> float:
+    """Return the height of the digits that hold half of the squares of all heights."""
+    heights = np.sort([max(each.height, 0.8 * each.width) for each in found])
+    weights = (heights**2).cumsum()
+    return float(heights[np.searchsorted(weights, weights[-1] / 2)])
+
+
+def sureness(found: Sequence[Centre]) -> float:
+    """Return the mean heat of the centres, weighted by itself. 0 without centres."""
+    heats = np.array([each.heat for each in found])
+    return float((heats**2).sum() / heats.sum()) if found else 0.0

@@ -1,0 +1,49 @@
+"""Share out the ink: each inked pixel belongs to the digit or mark that it votes for."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.features import Floats
+from digits.finder.centres import Centre
+from digits.finder.views import View
+from digits.normalization.ink_map import by_contrast
+
+_LEAST_INK, _LEAST_COVERAGE = 0.5, 0.15
+"""A pixel is shared out if it is a digit's ink with more than the first, and covered more than the second."""
+
+_NARROW = 0.35
+"""A box counts as at least this many times as wide as high, and as high as wide."""
+
+_OUTSIDE, _FAR_OUTSIDE, _WITHIN = 0.4, 5.0, 1.15
+"""Cost of a pixel outside of a box, in halves of its side, and of one further than the third from its middle."""
+
+_MAX_COST = 1.3
+"""A pixel that would cost more belongs to nobody."""
+
+
+def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], Floats]:
+    """Return the number of each pixel's centre, from 0 on, or -1, and how much of each pixel is ink, in [0, 1]."""
+    coverage, _ = by_contrast(view.grey, view.maps.ink[0])
+    owner = np.full(view.grey.shape, -1, np.int16)
+    rows, columns = np.nonzero((view.maps.ink[0] > _LEAST_INK) & (coverage > _LEAST_COVERAGE))
+    if not len(rows) or not found:
+        return owner, coverage
+    height, width = view.grey.shape
+    votes = cv2.resize(view.maps.votes.transpose(1, 2, 0), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    places = np.stack([columns, rows], axis=1).astype(np.float32) + 0.5
+    aims = places + 2 * votes[:height, :width][rows, columns]
+    costs = np.full(len(rows), _MAX_COST, np.float32)
+    best = np.full(len(rows), -1, np.int16)
+    for number, each in enumerate(found):
+        half = np.maximum((each.width, each.height), (_NARROW * each.height, _NARROW * each.width)) / 2
+        near = (np.abs(aims - (each.x, each.y)) < _MAX_COST * half).all(axis=1).nonzero()[0]
+        by_vote = np.hypot(*((aims[near] - (each.x, each.y)) / half).T)
+        by_place = np.abs((places[near] - (each.x, each.y)) / half).max(axis=1)
+        cost = by_vote + _OUTSIDE * np.maximum(by_place - 1, 0) + _FAR_OUTSIDE * (by_place > _WITHIN)
+        is_nearer = cost < costs[near]
+        costs[near[is_nearer]], best[near[is_nearer]] = cost[is_nearer], number
+    owner[rows, columns] = best
+    return owner, coverage

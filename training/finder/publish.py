@@ -1,0 +1,133 @@
+"""Train the finder's next part, compare its ONNX graph with Keras, and publish it as the next version of `finder`."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digits.errors import ArtifactError
+from digits.features import Floats
+from digits.finder.network import NAME, OUTPUTS, FinderNetwork
+from digits.model import artifact
+from digits.model.artifact import MODEL, SHIPPED, Dataset, Manifest, read_version, versions
+from digits.normalization import ink_map
+from digits.normalization.ink_map import CONTRASTS_INPUT, contrasts
+from training.backend import keras, library_versions
+from training.data.images import LabelledImages
+from training.errors import ParityError
+from training.finder.fit import FinderRecipe, fit
+from training.finder.graph import convolutions, serving_graph
+from training.finder.targets import Views
+from training.fit.epochs import training_state
+from training.ink.scenes import SIDE
+from training.report.files import history_to_csv
+from training.terminal import step
+
+_GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
+
+_CARD = """# The finder, {name}
+
+It tells where the digits of a picture are, which ink is theirs, and what is written and is no digit, on any paper and
+in any light. It has {parameters} parameters.
+
+It was trained in {parts} parts, of which this is the result of part {part}: {views} views of {scenes} scenes of
+128x128 pixels, which the program makes. In each part, the learning rate rises and falls once, and `report/history.csv` has its
+losses after each epoch of {epoch_views} views. Part 1 begins with the ink network. The scenes are numbers, single digits,
+pages and small cells with separators, letters, signs, rings, boxes and underlines in the same pen. The strokes come
+from {digits} of MNIST's training images, from drawn styles, and from letters and signs. The recipe and the seed
+({seed}) determine the scenes.
+
+It needs digits of 8 to 120 pixels. Its answers on real pictures are measured with
+`python -m benchmarks.quality.numbers`.
+
+The weights are under the project's MIT license. `golden.json` has scenes with strokes of MNIST (LeCun, Cortes, Burges),
+which is licensed under CC BY-SA 3.0.
+"""
+
+
+def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path, resume: bool) -> Manifest:
+    """Train the next part of the finder, which writes the strokes of the data's digits, and publish it below `output`.
+
+    It continues the newest version below `output` that has the same recipe and seed, or else the shipped one, if a part
+    is left. Otherwise it begins with the ink network. With `resume`, the training continues after the last finished
+    epoch.
+
+    Raises:
+        TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
+        DigitsError: a version cannot be read, or publishing failed.
+    """
+    recipe, start = _next_part(recipe, seed, output)
+    with training_state(output / NAME, recipe, seed, data.sha256(), resume=resume) as folder:
+        network, history, validation = fit(recipe, data, seed=seed, folder=folder, start=start)
+        with step("exporting the network for the service"):
+            files = _files(network, validation)
+        metrics = {column: values[-1] for column, values in history.items()}
+        card = _CARD.format(
+            name=data.name,
+            parameters=network.count_params(),
+            parts=recipe.parts,
+            part=recipe.part,
+            views=recipe.part * recipe.views,
+            scenes=recipe.part * recipe.epochs * recipe.scenes,
+            epoch_views=recipe.scenes * recipe.repetitions,
+            digits=recipe.digits,
+            seed=seed,
+        )
+        report = {"report/README.md": card.encode(), "report/history.csv": history_to_csv(history)}
+        fields = {
+            "inputs": (CONTRASTS_INPUT,),
+            "outputs": OUTPUTS,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "dataset": Dataset(
+                name=data.name,
+                sha256=data.sha256(),
+                train_images=recipe.digits,
+                validation_images=recipe.digits // 5,
+                test_images=0,
+            ),
+            "libraries": library_versions(),
+            "metrics": {
+                "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
+                "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
+            },
+        }
+        return artifact.publish(output, files | report, fields, name=NAME)
+
+
+def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRecipe, bytes]:
+    """Return the recipe of the next part, and the serving graph that it begins with."""
+    for root in (output, SHIPPED):
+        for version in versions(root, NAME)[:1]:
+            manifest, files = read_version(root / NAME / str(version))
+            done = (manifest.recipe or {}).get("part", recipe.parts)
+            earlier = replace(recipe, part=done)
+            if done < recipe.parts and (manifest.recipe, manifest.seed) == (asdict(earlier), seed):
+                return replace(recipe, part=done + 1), files[MODEL]
+    _, files = read_version(SHIPPED / ink_map.NAME / str(ink_map.shipped_version()))
+    return replace(recipe, part=1), files[MODEL]
+
+
+def _files(network: Any, views: Views) -> dict[str, bytes]:
+    """Return model.onnx and golden.json. Raises ParityError if the graph computes something else than Keras does."""
+    golden = []
+    middle = slice((SIDE - _GOLDEN_SIDE) // 2, (SIDE + _GOLDEN_SIDE) // 2)
+    for grey in views.grey[:_GOLDEN_SCENES, middle, middle]:
+        half, _, ink = network.predict(contrasts(grey)[None], verbose=0)
+        golden.append({"grey": grey.tolist(), "heat": _map(half[0, ..., :2]), "ink": _map(ink[0])})
+    graph = serving_graph(convolutions(network))
+    content = json.dumps({"scenes": golden}).encode() + b"\n"
+    try:
+        FinderNetwork(graph, content)
+    except ArtifactError as exc:
+        raise ParityError(f"expected ONNX to reproduce the maps of Keras; {exc}; nothing was published") from exc
+    return {artifact.MODEL: graph, artifact.GOLDEN: content}
+
+
+def _map(logits: Floats) -> list[Any]:
+    """Return logits (height, width, channels) as probabilities in whole numbers from 0 to 255, channels first."""
+    probabilities = 255 * np.asarray(keras().ops.sigmoid(logits)).transpose(2, 0, 1)
+    numbers: list[Any] = np.rint(probabilities).astype(int).tolist()
+    return numbers

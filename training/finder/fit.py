@@ -15,7 +15,7 @@ from training.backend import make_reproducible
 from training.data.images import LabelledImages
 from training.finder import glyphs
 from training.finder.layout import Writer
-from training.finder.network import build_for_training
+from training.finder.network import build, build_for_training
 from training.finder.scenes import make_scene
 from training.finder.start import begin_as
 from training.finder.targets import Views
@@ -97,7 +97,9 @@ def fit(
             validation=(validation.seen, (validation.half, validation.quarter, validation.ink)),
             folder=folder,
         )
-    return network, history, validation
+    trained = build()  # in float32
+    trained.set_weights(network.get_weights())
+    return trained, history, validation
 
 
 def _examples(views: Views, repetitions: int, rng: np.random.Generator) -> tuple[Any, Any]:

@@ -61,7 +61,7 @@ def build(precision: str = "float32") -> Any:
         x = convolved(layers.Add(dtype=precision)([x, skipped]), width)
         found.append(x)
     quarter = outputs(
-        convolved(found[-2], QUARTER_HEAD), "quarter", 2 + len(CLASSES), 1, _biases([3.2, 3.2], len(CLASSES))
+        convolved(found[-2], QUARTER_HEAD), "quarter_logits", 2 + len(CLASSES), 1, _biases([3.2, 3.2], len(CLASSES))
     )
     half = outputs(convolved(found[-1], HALF_HEAD), "half_logits", 4, 1, _biases([-4.0, -4.0], 2))
     ink = ops.depth_to_space(outputs(found[-1], "ink_logits", 8, 3, constant(-2.5)), 2)

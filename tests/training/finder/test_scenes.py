@@ -1,0 +1,88 @@
+"""Scenes say where each digit and mark is, and whose ink a pixel has."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from digits.finder.network import CLASSES
+from training.finder import glyphs
+from training.finder.layout import MAX_DIGITS, Writer
+from training.finder.scenes import Scene, make_scene
+from training.finder.targets import Views
+from training.ink.scenes import SIDE
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    images = np.zeros((6, 28, 28), np.uint8)
+    images[:, 4:24, 13:15] = 255  # 1s
+    writer = Writer(
+        glyphs.digits(images, np.ones(6, np.uint8), 1, 0),
+        glyphs.long_ones(0),
+        glyphs.straight_digits(),
+        glyphs.strangers(40, 0),
+    )
+    rng = np.random.default_rng(0)
+    return [make_scene(writer, rng) for _ in range(120)]
+
+
+def whole(scenes: Sequence[Scene]) -> list[tuple[Scene, int]]:
+    return [(scene, number) for scene in scenes for number, box in enumerate(scene.boxes, start=1) if box.is_whole]
+
+
+def test_every_box_is_in_its_scene_and_holds_its_ink(scenes: list[Scene]) -> None:
+    for scene, number in whole(scenes):
+        box, (height, width) = scene.boxes[number - 1], scene.grey.shape
+        rows, columns = np.nonzero(scene.owner == number)
+
+        assert 0 <= box.left < box.right <= width
+        assert 0 <= box.top < box.bottom <= height
+        assert np.mean((rows >= box.top - 2) & (rows < box.bottom + 2)) > 0.7  # a stroke may lead to the next digit
+        assert (
+            np.mean((columns >= box.left - 2) & (columns < box.right + 2)) > 0.7
+        )  # a stroke may lead to the next digit
+
+
+def test_the_ink_of_digits_is_a_part_of_the_pens_ink(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        assert (scene.digit_ink <= scene.pen_ink).all()
+
+
+def test_scenes_have_digits_separators_and_other_marks(scenes: list[Scene]) -> None:
+    kinds = Counter(CLASSES[scene.boxes[number - 1].label] for scene, number in whole(scenes))
+
+    assert kinds.keys() >= {"1", "7", "point", "dash", "slash", "other"}
+
+
+def test_a_scene_is_at_most_128_pixels_wide_and_has_at_most_44_digits(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        assert max(scene.grey.shape) <= SIDE
+        assert sum(box.label < 10 for box in scene.boxes) <= MAX_DIGITS
+
+
+def test_the_heat_of_each_whole_digit_and_mark_has_a_maximum_of_1(scenes: list[Scene]) -> None:
+    views = Views.of(scenes)
+
+    for scene, half, quarter in zip(scenes, views.half, views.quarter, strict=True):
+        for box in scene.boxes:
+            if box.is_whole:
+                x, y = int(box.left + box.right) // 4, int(box.top + box.bottom) // 4
+                near = half[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2, int(box.label > 9)]
+                assert near.max() > 0.999
+        assert set(np.unique(quarter[..., 3])) <= {-1.0, *map(float, range(len(CLASSES)))}
+
+
+def test_a_vote_leads_from_a_pixel_to_the_middle_of_its_box(scenes: list[Scene]) -> None:
+    views = Views.of(scenes)
+
+    for scene, half in zip(scenes, views.half, strict=True):
+        for number, box in enumerate(scene.boxes, start=1):
+            rows, columns = np.nonzero((scene.owner[::2, ::2] == number) & box.is_whole)
+            x, y = (int(box.left) + int(box.right)) / 4, (int(box.top) + int(box.bottom)) / 4
+
+            np.testing.assert_allclose(half[rows, columns, 3] + columns + 0.5, x, atol=0.1)
+            np.testing.assert_allclose(half[rows, columns, 4] + rows + 0.5, y, atol=0.1)

@@ -30,7 +30,7 @@ from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, rng_of
 from benchmarks.quality.marks import MARKED, STEMMED
 from benchmarks.quality.mnist_digits import add_part, load_part
-from benchmarks.quality.numbers import read_text
+from benchmarks.quality.numbers import by_rules
 from benchmarks.quality.papers import ON_PAPER
 from benchmarks.quality.without_digit import all_without_digit
 from digits.errors import NoInk
@@ -163,7 +163,7 @@ def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         progress(f"{name}, /predict and /read")
         pictures = [Picture(data) for data in prepared.encoded[:ANSWERED]]
         cells = []
-        for ask in (_predicted, read_text):
+        for ask in (_predicted, _read):
             answers = [ask(classifier, picture) for picture in pictures]
             right = [text == str(label) for (text, _), label in zip(answers, prepared.labels, strict=False)]
             wrong = [is_accepted and not is_right for (_, is_accepted), is_right in zip(answers, right, strict=True)]
@@ -177,6 +177,11 @@ def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         f"{path}: {column}" for path in ("predict", "read") for column in ("right", "accepted", "accepted, wrong")
     ]
     return table(["family", "pictures", *columns], rows)
+
+
+def _read(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
+    text, is_accepted, _ = by_rules(classifier, picture)
+    return text, is_accepted
 
 
 def _predicted(classifier: Classifier, picture: Picture) -> tuple[str, bool]:

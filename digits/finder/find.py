@@ -89,7 +89,7 @@ class Finder:
         for number, each in enumerate(self._centres):
             if (pixels := _redrawn(owner == number, coverage)) is not None:
                 digits.append((each, pixels))
-        lines = _lines(digits)
+        lines = in_lines(digits)
         self._centres = [each for row in lines for each, _ in row]
         found = [
             FoundDigit(pixels, self._box(each), line, each.heat, each.classes[:10] / max(each.classes[:10].sum(), 1e-6))
@@ -123,7 +123,7 @@ def _redrawn(mine: NDArray[np.bool_], coverage: Floats) -> Grey | None:
     return redraw(digit).pixels if digit.max() >= _MIN_COVERAGE else None
 
 
-def _lines(digits: Sequence[tuple[Centre, Grey]]) -> list[list[tuple[Centre, Grey]]]:
+def in_lines(digits: Sequence[tuple[Centre, Grey]]) -> list[list[tuple[Centre, Grey]]]:
     """Return the digits of each line from left to right. The lines may slope."""
     lines: list[list[tuple[Centre, Grey]]] = []
     for digit in sorted(digits, key=lambda each: each[0].x):

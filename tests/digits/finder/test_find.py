@@ -1,0 +1,114 @@
+"""Centres, ownership and lines are decoded from maps, whatever network made them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from digits.features import Floats
+from digits.finder.centres import Centre, centres, sureness, typical_height
+from digits.finder.find import in_lines
+from digits.finder.network import CLASSES, Maps
+from digits.finder.ownership import share_out
+from digits.finder.views import View
+
+SIDE = 64
+
+
+def maps(*digits: tuple[float, float, float, float], heat: float = 0.9) -> Maps:
+    """Return what a network says of digits: x and y of the middle, width and height in pixels."""
+    half, quarter = SIDE // 2, SIDE // 4
+    found = Maps(
+        np.zeros((2, half, half), np.float32),
+        np.zeros((2, half, half), np.float32),
+        np.ones((2, quarter, quarter), np.float32),
+        np.full((len(CLASSES), quarter, quarter), 1 / len(CLASSES), np.float32),
+        np.zeros((2, SIDE, SIDE), np.float32),
+    )
+    rows, columns = np.mgrid[:half, :half] + 0.5
+    for x, y, width, height in digits:
+        hill = heat * np.exp(-((columns - x / 2) ** 2 + (rows - y / 2) ** 2) / 2)
+        np.maximum(found.heat[0], hill, out=found.heat[0])
+        found.sizes[:, int(y) // 4, int(x) // 4] = math.log(width), math.log(height)
+    return found
+
+
+def centre(x: float, y: float, width: float = 8, height: float = 16, heat: float = 0.9) -> Centre:
+    return Centre(x, y, width, height, heat, np.eye(len(CLASSES), dtype=np.float32)[7])
+
+
+def view(ink: Floats, votes: Floats | None = None) -> View:
+    """Return a view of black ink on white paper."""
+    grey = (255 * (1 - ink)).astype(np.uint8)
+    empty = maps()
+    votes = empty.votes if votes is None else votes
+    said = Maps(empty.heat, votes, empty.sizes, empty.classes, np.stack([ink, ink]).astype(np.float32))
+    return View(grey, said, [], 1.0)
+
+
+def test_a_digit_is_where_the_heat_has_its_maximum() -> None:
+    (found,) = centres(maps((21, 33, 12, 24)), 0, 0.3)
+
+    assert (found.x, found.y) == pytest.approx((21, 33), abs=0.1)
+    assert (found.width, found.height) == pytest.approx((12, 24))
+    assert found.heat == pytest.approx(0.9, abs=0.15)
+
+
+def test_weaker_heat_than_asked_is_no_digit() -> None:
+    assert not centres(maps((21, 33, 12, 24), heat=0.3), 0, 0.36)
+
+
+def test_marks_have_a_heat_of_their_own() -> None:
+    assert not centres(maps((21, 33, 12, 24)), 1, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("apart", "count"),
+    [pytest.param(4, 1, id="two maxima of one digit"), pytest.param(14, 2, id="two digits beside each other")],
+)
+def test_maxima_that_are_near_each_other_are_one_digit(apart: int, count: int) -> None:
+    said = maps((25, 33, 14, 28), (25 + apart, 33, 14, 28))
+
+    assert len(centres(said, 0, 0.3)) == count
+
+
+def test_the_typical_height_is_that_of_the_large_digits() -> None:
+    found = [centre(10, 10, height=6), centre(20, 10, height=6), centre(30, 10, height=30)]
+
+    assert typical_height(found) == 30
+
+
+def test_without_centres_nothing_is_sure() -> None:
+    assert sureness([]) == 0
+
+
+def test_ink_between_two_digits_belongs_to_the_one_that_it_votes_for() -> None:
+    ink = np.zeros((SIDE, SIDE), np.float32)
+    ink[24:40, 14:18] = ink[24:40, 34:38] = ink[31:33, 14:30] = 1  # the second digit is a bar without the middle stroke
+    votes = maps().votes.copy()
+    columns = np.arange(SIDE // 2) + 0.5
+    votes[0] = np.where(columns < 15, 11 - columns, 18 - columns)
+
+    owner, coverage = share_out(view(ink, votes), [centre(22, 32, 18), centre(36, 32)])
+
+    assert set(np.unique(owner[ink > 0])) == {0, 1}
+    assert (owner[31:33, 16:28] == 0).all()
+    assert coverage[30, 15] == pytest.approx(1, abs=0.05)
+
+
+def test_ink_far_from_all_digits_is_nobodys() -> None:
+    ink = np.zeros((SIDE, SIDE), np.float32)
+    ink[24:40, 14:18] = ink[50:60, 50:54] = 1
+
+    owner, _ = share_out(view(ink), [centre(16, 32)])
+
+    assert (owner[50:60, 50:54] == -1).all()
+    assert (owner[26:38, 15:17] == 0).all()
+
+
+def test_lines_are_read_from_above_and_from_left_to_right() -> None:
+    found = [centre(40, 12), centre(10, 40), centre(12, 10), centre(26, 11), centre(30, 42)]
+
+    lines = in_lines([(each, np.zeros((28, 28), np.uint8)) for each in found])
+
+    assert [[each.x for each, _ in line] for line in lines] == [[12, 26, 40], [10, 30]]

@@ -67,7 +67,7 @@ def test_marks_have_a_heat_of_their_own() -> None:
     [pytest.param(4, 1, id="two maxima of one digit"), pytest.param(14, 2, id="two digits beside each other")],
 )
 def test_maxima_that_are_near_each_other_are_one_digit(apart: int, count: int) -> None:
-    said = maps((25, 33, 14, 28), (25 + apart, 33, 14, 28))
+    said = maps((21, 33, 20, 28), (21 + apart, 33, 20, 28))
 
     assert len(centres(said, 0, 0.3)) == count
 

@@ -40,7 +40,7 @@ strokes come from {digits} of MNIST's training images, from drawn styles, and fr
 seed ({seed}) determine the scenes.
 
 It needs digits of 8 to 120 pixels. Its answers on real pictures are measured with
-`python -m benchmarks.quality.numbers`.
+`python -m benchmarks.quality.numbers --finder`.
 
 The weights are under the project's MIT license. `golden.json` has scenes with strokes of MNIST (LeCun, Cortes, Burges),
 which is licensed under CC BY-SA 3.0.

@@ -1,0 +1,99 @@
+"""The finder says where digits are, and the classifier what they are."""
+
+import cv2
+import numpy as np
+import pytest
+
+from digits.errors import NoInk
+from digits.features import Grey
+from digits.finder.find import Finder
+from digits.finder.network import shipped
+from digits.finder.read import read
+from digits.finder.views import MAX_VIEW_PIXELS, look
+from digits.model.classifier import Classifier
+from digits.picture import Picture
+from docs.handwriting import PENS, Hand, write
+
+HEIGHT = 48
+"""Height of the digits in pixels."""
+
+
+def written(*lines: str, seed: int = 3) -> Grey:
+    """Return lines of handwriting on white paper, uint8 (height, width)."""
+    rng = np.random.default_rng(seed)
+    hand, pen = Hand.drawn(rng), PENS["ballpoint"]
+    inks = [write(line, hand, pen, rng) for line in lines]
+    width = max(ink.shape[1] for ink in inks)
+    page = np.concatenate([np.pad(ink, ((0, 60), (0, width - ink.shape[1]))) for ink in inks])
+    scale = HEIGHT / 240
+    page = cv2.resize(np.pad(page, 60).astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grey: Grey = np.rint(255 - 200 * page).astype(np.uint8)
+    return grey
+
+
+def encoded(grey: Grey) -> Picture:
+    return Picture(cv2.imencode(".png", grey)[1].tobytes())
+
+
+@pytest.mark.parametrize("lines", [("407",), ("5283",), ("96", "350")], ids=" ".join)
+def test_each_line_of_digits_is_read(lines: tuple[str, ...], classifier: Classifier) -> None:
+    reading = read(shipped(), classifier, encoded(written(*lines)))
+
+    assert reading.lines == list(lines)
+    assert [digit["line"] for digit in reading.digits] == [number for number, line in enumerate(lines) for _ in line]
+
+
+def test_a_box_is_in_pixels_of_the_picture(classifier: Classifier) -> None:
+    page = np.full((900, 1200), 255, np.uint8)
+    number = written("407")
+    page[600 : 600 + number.shape[0], 700 : 700 + number.shape[1]] = number
+
+    reading = read(shipped(), classifier, encoded(page))
+
+    assert reading.lines == ["407"]
+    box = reading.digits[0]["box"]
+    rows, columns = np.nonzero(page[:, : box["x"] + box["width"] + 3] < 128)
+    assert abs(box["x"] - columns.min()) < 8
+    assert abs(box["y"] - rows.min()) < 8
+    assert abs(box["height"] - np.ptp(rows)) < 12
+
+
+def test_a_comma_between_digits_is_a_mark_and_the_number_is_not_accepted(classifier: Classifier) -> None:
+    page = written("407")
+    ink = np.flatnonzero((page < 128).any(axis=0))
+    x = int(ink[np.flatnonzero(np.diff(ink) > 1)[0]]) + 3
+    bottom = int(np.flatnonzero((page < 128).any(axis=1))[-1])
+    page = np.hstack([page[:, :x], np.full((page.shape[0], 14), 255, np.uint8), page[:, x:]])
+    cv2.line(page, (x + 8, bottom - 1), (x + 5, bottom + 9), 55, 4, cv2.LINE_AA)
+
+    reading = read(shipped(), classifier, encoded(page))
+
+    assert reading.lines == ["407"]
+    assert [mark.kind for mark in reading.findings.marks] in (["comma"], ["point"])
+    assert not reading.is_accepted
+
+
+def test_a_picture_without_ink_has_no_digit(classifier: Classifier) -> None:
+    with pytest.raises(NoInk, match="no digit found"):
+        read(shipped(), classifier, encoded(np.full((60, 90), 240, np.uint8)))
+
+
+def test_a_digit_that_is_taken_out_is_not_found_again() -> None:
+    finder = Finder(shipped(), written("407"))
+    first = finder.find()
+
+    second = finder.without(1)
+
+    assert (len(first.digits), len(second.digits)) == (3, 2)
+    assert second.doubts == first.doubts + 1
+
+
+def test_a_view_of_a_large_picture_is_small() -> None:
+    page = np.full((3000, 4000), 255, np.uint8)
+    number = cv2.resize(written("407"), None, fx=8, fy=8)
+    page[900 : 900 + number.shape[0], 700 : 700 + number.shape[1]] = number
+
+    view = look(shipped(), page, 0.36)
+
+    assert view.grey.size <= MAX_VIEW_PIXELS
+    assert len(view.digits) == 3

@@ -4,6 +4,8 @@ import { parseFragment, setAddress } from "./address.js";
 import { byId, colour, element } from "./dom.js";
 import { inWords, leftOutSentence, linesOf, summary, verdict } from "./verdict.js";
 
+const MAX_NAME = 200; // characters; a file system takes 255 bytes
+
 /** Say below the buttons what was done, or nothing. */
 function say(words) {
   byId("taken").textContent = words;
@@ -58,8 +60,12 @@ export function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it after the click
 }
 
-/** Return the name of a file for what was read. */
+/** Return the name of a file for what was read: all of its digits or none, since a part of a number is another number. */
 export function fileName(text) {
-  const words = inWords(text).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
-  return `${words || "drawing"}.png`;
+  const names = [inWords(text), text.replace(/[^\p{L}\p{N} ]/gu, "")].map(withDashes);
+  return `${names.find((name) => name && name.length <= MAX_NAME) ?? "drawing"}.png`;
+}
+
+function withDashes(words) {
+  return words.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
 }

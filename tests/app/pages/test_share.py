@@ -133,6 +133,25 @@ def test_what_is_shown_is_what_is_copied_spoken_and_named(page: Page, doubts: An
     assert download.value.suggested_filename == file
 
 
+@pytest.mark.parametrize(
+    ("digits", "file"),
+    [
+        pytest.param("0123456789", "-".join(f"{digit}-unsure" for digit in range(10)), id="words for the signs"),
+        pytest.param("0123456789" * 6, "0123456789" * 6, id="too long for words"),
+        pytest.param("0123456789" * 22, "drawing", id="too long for a file"),
+    ],
+)
+def test_the_name_of_a_picture_has_all_digits_or_none(page: Page, digits: str, file: str) -> None:
+    page.route(ANSWERS, answer_with(digits, unsure=range(len(digits))))
+    choose(page, name="a.png", content=(EXAMPLES / "photo-2048.jpg").read_bytes(), kind="image/jpeg")
+    expect(page.locator("#number")).to_contain_text("0?")
+
+    with page.expect_download() as download:
+        button(page, "Save as PNG").click()
+
+    assert download.value.suggested_filename == f"{file}.png"
+
+
 def test_a_letter_is_neither_copied_nor_saved_as_the_digit_that_it_resembles(page: Page) -> None:
     button(page, "A letter").click()
     expect(page.locator("#answer")).to_have_attribute("data-state", "stranger")

@@ -96,6 +96,7 @@ function showReading(newReading, milliseconds) {
   const point = drawing.lastPoint;
   select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.findIndex(isUnsure)));
   answer.showTime(milliseconds);
+  byId("look-note").textContent = ""; // the service can be reached
   byId("take").hidden = false;
   byId("share").hidden = drawing.picture !== null; // a link holds strokes only
   describeIfNew(model.version);

@@ -38,7 +38,7 @@ def signed(text: str) -> float:
 
 @pytest.fixture
 def page(open_page: OpenPage, service: Service) -> Page:
-    return open_page(service.url, **DESKTOP)
+    return open_page(service.url, refusals=True, **DESKTOP)
 
 
 def test_the_layers_are_sent_again_only_after_a_change_and_need_a_key(
@@ -53,6 +53,18 @@ def test_the_layers_are_sent_again_only_after_a_change_and_need_a_key(
     assert first.headers["content-type"] == "application/octet-stream"
     assert (locked.client.get("/model/layers").status_code, lacking.status_code) == (401, 501)
     assert "was released without layers.safetensors" in lacking.json()["detail"]
+
+
+def test_the_note_about_a_lab_that_could_not_be_loaded_goes_when_the_service_answers(page: Page) -> None:
+    page.context.set_offline(True)
+    draw(page, *STROKES[7])
+    button(page, "Look inside").click()
+    expect(page.locator("#look-note")).to_contain_text("The lab could not be loaded.")
+
+    page.context.set_offline(False)
+
+    expect_digit(page, 7)
+    expect(page.locator("#look-note")).to_have_text("")
 
 
 def test_nothing_is_loaded_until_the_lab_is_opened_and_the_address_remembers_that(page: Page) -> None:

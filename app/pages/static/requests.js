@@ -1,6 +1,7 @@
 // Requests for readings, at most one in flight. The reply for an older picture never replaces that for a newer one.
 
 import { fetchWithKey } from "./api_key.js";
+import { withDoubt } from "./verdict.js";
 
 const DEBOUNCE_MS = 150;
 const PATIENCE_MS = 400; // after this time a request is cancelled if a newer picture waits
@@ -111,7 +112,7 @@ export class ReadingRequests {
         reading = await read("?include=pixels", content, controller);
         if (this.#inFlight !== controller) return;
         this.#backoff.reset();
-        if (reading) this.#onReading(reading, performance.now() - start);
+        if (reading) this.#onReading(withDoubt(reading), performance.now() - start);
       }
       if (reading === null || reading.digits.length === 1) {
         const start = performance.now();
@@ -147,9 +148,9 @@ export class ReadingRequests {
 /** Return the reading of one digit with the fields of its prediction, which has the preprocessing too. */
 function withPrediction(reading, prediction, { isUnfinished }) {
   const digit = { line: 0, ...reading?.digits[0], ...prediction, isUnfinished };
-  if (reading?.accept === false) digit.accept = false; // marks were not read
+  const { accept, left_out } = reading ?? { ...prediction, left_out: 0 };
   const { ink, model } = prediction;
-  return { digits: [digit], left_out: reading?.left_out ?? 0, model, ink };
+  return withDoubt({ digits: [digit], left_out, accept, model, ink });
 }
 
 /**

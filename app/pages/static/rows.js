@@ -1,7 +1,19 @@
 // The results of a stack of pictures: what the table says about each, and all of them as a CSV file.
 
 import { place } from "./answer.js";
-import { character, hasOwnClasses, isClass, isUnsure, label, leftOutSentence, linesOf, summary, verdict } from "./verdict.js";
+import {
+  character,
+  hasOwnClasses,
+  isClass,
+  isStranger,
+  isUnsure,
+  label,
+  leftOutSentence,
+  linesOf,
+  summary,
+  verdict,
+  withDoubt,
+} from "./verdict.js";
 
 // Those of `digits read --output`, or of `digits predict --output` if the model's classes are not the digits, and who decided.
 const NUMBER_COLUMNS =
@@ -13,7 +25,12 @@ const FLOATS = ["least_probability", "probability", "coverage", "novelty"];
 const LINE_BREAK = " / "; // in the table, as `digits read` prints it
 
 /**
- * @typedef {{start: number, end: number, reason: string}} Doubt a part of a text that a person should look at, and why
+ * @typedef {object} Doubt a part of a text that a person should look at
+ * @property {number} start
+ * @property {number} end
+ * @property {string} reason
+ * @property {number} [digit] its index in the reading, if the doubt is about one digit
+ * @property {boolean} [isStranger] whether it does not look like a digit
  * @typedef {object} Result
  * @property {string} text with signs of doubt, as the table shows it
  * @property {string} guess the text without them, as a person corrects it
@@ -36,7 +53,7 @@ export function answered(reply) {
     const guess = reply.class_name ?? label(reply.digit);
     return result(!isUnsure(reply), { text, guess, reason: verdict(reply).sentence, cells: { ...reply, version } });
   }
-  const { digits, left_out, accept } = reply;
+  const { digits, left_out, accept } = withDoubt(reply);
   const count = (field, isCounted) => (field in digits[0] ? digits.filter(isCounted).length : null);
   const cells = {
     text: linesOf(digits).join("\n"),
@@ -50,8 +67,8 @@ export function answered(reply) {
   };
   const text = linesOf(digits).join(LINE_BREAK);
   const guess = linesOf(digits, ({ digit }) => label(digit)).join(LINE_BREAK);
-  const doubts = doubtsOf(reply);
-  let words = digits.length === 1 ? verdict(digits[0]).sentence : summary(reply);
+  const doubts = doubtsOf(digits);
+  let words = digits.length === 1 ? verdict(digits[0]).sentence : summary({ digits });
   if (doubts.length === 1) words = doubts[0].reason;
   const reason = `${words} ${leftOutSentence(left_out)}`.trim();
   return result(!isUnsure(reply), { text, guess, doubts, reason, cells });
@@ -65,12 +82,13 @@ function result(isSure, { text, guess, doubts = [], reason, cells }) {
 }
 
 /** Return the digits that the service doubts, each with its place in the guess. */
-function doubtsOf(reading) {
-  return reading.digits.flatMap((digit, index) => {
+function doubtsOf(digits) {
+  return digits.flatMap((digit, index) => {
     if (!isUnsure(digit)) return [];
     const start = index + digit.line * LINE_BREAK.length;
-    const where = reading.digits.length > 1 ? `${place(reading, index)}. ` : "";
-    return [{ start, end: start + 1, reason: `${where}${verdict(digit).sentence}` }];
+    const where = digits.length > 1 ? `${place({ digits }, index)}. ` : "";
+    const reason = `${where}${verdict(digit).sentence}`;
+    return [{ start, end: start + 1, reason, digit: index, isStranger: isStranger(digit) }];
   });
 }
 
@@ -87,8 +105,8 @@ export function failed(reason, error = reason) {
 
 /** Return why a person's text cannot be saved, or "". */
 export function refusal(text) {
-  const isAllowed = hasOwnClasses() ? text === "" || isClass(text) : text.split("/").every((line) => /^\d*$/.test(line.trim()));
-  if (isAllowed) return "";
+  const isAllowed = hasOwnClasses() ? isClass(text) : text.split("/").every((line) => /^\d+$/.test(line.trim()));
+  if (text === "" || isAllowed) return "";
   const expected = hasOwnClasses() ? `the name of a class, such as “${label(0)}”` : "only digits, and “/” between lines";
   return `Not saved: expected ${expected}, received “${text}”.`;
 }
@@ -96,7 +114,7 @@ export function refusal(text) {
 /**
  * Return the result of a picture that a person has read.
  *
- * @param {string} text as the table shows it
+ * @param {string} text that is not refused
  * @param {Result | null} reading what the service has said
  * @returns {Result}
  */
@@ -105,6 +123,7 @@ export function corrected(text, reading) {
   const { version, error } = reading?.cells ?? {};
   const cells = { text: lines.join("\n"), class_name: text, accept: true, version, error, checked_by: "person" };
   if (!isOfClass(reading)) cells.digit_count = text.replace(/\D/g, "").length;
+  if (!hasOwnClasses()) text = lines.join(LINE_BREAK);
   return { text, guess: text, doubts: [], state: "checked", reason: "by you", cells };
 }
 

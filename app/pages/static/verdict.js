@@ -55,6 +55,13 @@ export function linesOf(digits, write = character) {
   return lines;
 }
 
+/** Return a reading whose only digit is unsure if the reading is, because marks were not read. */
+export function withDoubt(reading) {
+  const [digit, ...others] = reading.digits;
+  if (others.length > 0 || !isUnsure(reading)) return reading;
+  return { ...reading, digits: [{ ...digit, accept: false }] };
+}
+
 /** Return a text with words for its signs of doubt, for the name of a file. */
 export function inWords(text) {
   return text.replaceAll(`${STRANGER}${DOUBT}`, " no digit ").replaceAll(DOUBT, " unsure ");
@@ -65,7 +72,8 @@ export function lineCount(digits) {
   return digits.at(-1).line + 1;
 }
 
-function isStranger({ is_digit: isDigit, is_known: isKnown = isDigit, isUnfinished }) {
+/** Return whether an answer does not look like a digit, or like none of the classes. */
+export function isStranger({ is_digit: isDigit, is_known: isKnown = isDigit, isUnfinished }) {
   return isKnown === false && !isUnfinished;
 }
 

@@ -75,13 +75,14 @@ test("several digits are one request, and one digit gets its prediction too", as
 
   ask();
   await wait(150);
-  await sent[1].reply({ ...number(7), left_out: 2 });
-  await sent[2].reply(prediction(7, { preprocessing: ["cropped"] }));
+  await sent[1].reply({ ...number(7), left_out: 2, accept: false });
+  await sent[2].reply(prediction(7, { preprocessing: ["cropped"], accept: true }));
 
   assert.deepEqual(urls(), [READ, READ, PREDICT]);
-  const whole = { left_out: 2, model: MODEL, ink: undefined };
-  const digit = { line: 0, ...prediction(7), preprocessing: ["cropped"], isUnfinished: false };
+  const whole = { left_out: 2, accept: false, model: MODEL, ink: undefined };
+  const digit = { line: 0, ...prediction(7), preprocessing: ["cropped"], accept: false, isUnfinished: false };
   assert.deepEqual(readings.at(-1), { ...whole, digits: [digit] });
+  assert.equal(readings.at(-2).digits[0].accept, false); // the page never shows it as sure
 });
 
 test("numbers are asked for again only after an answer about a digit", async () => {

@@ -123,6 +123,8 @@ function number(...lines) {
 
 const NOT_SURE = "Not sure: it looks most like a 4 (60.0 %), but this model's calibration cannot rule out a 9.";
 
+const MORE = "Not sure: it looks most like a 7 (>99.9 %), but the picture shows more than that.";
+
 const nine = { 4: 0.6, 9: 0.4 };
 const probabilities = Array.from({ length: 10 }, (_, each) => nine[each] ?? 0);
 
@@ -135,9 +137,10 @@ for (const [reply, words] of [
     `24? / 1 check: Line 1, digit 2. ${NOT_SURE}`,
   ],
   [number([digit(4, unsure), digit(2, unsure), digit(1)]), "4?2?1 check: 3 digits. 2 of them are unsure, marked with “?”."],
-  [{ ...number([digit(7)]), left_out: 2, accept: false }, "7 check: A 7, >99.9 % sure. 2 marks were not read."],
-  [{ ...number([digit(7)]), accept: false }, "7 check: A 7, >99.9 % sure."],
-  [{ ...number([digit(7)]), accept: undefined }, "7 check: A 7, >99.9 % sure."],
+  [{ ...number([digit(7)]), left_out: 1, accept: false }, `7? check: ${MORE} 1 mark was not read.`],
+  [{ ...number([digit(7)]), left_out: 2, accept: false }, `7? check: ${MORE} 2 marks were not read.`],
+  [{ ...number([digit(7)]), accept: false }, `7? check: ${MORE}`],
+  [{ ...number([digit(7), digit(7)]), left_out: 1, accept: false }, "77 check: 2 digits, none of them unsure. 1 mark was not read."],
   [
     number([digit(4), digit(5, { is_digit: false, accept: false })]),
     "4□? check: Digit 2 of 2. This does not look like a digit.",
@@ -152,6 +155,7 @@ for (const [reply, words] of [
 
 for (const [what, result, guess, parts] of [
   ["every digit that is not accepted", answered(number([digit(2), digit(4, unsure)], [digit(1, { is_digit: false, accept: false })])), "24 / 1", ["4", "1"]],
+  ["a digit beside a mark that was not read", answered({ ...number([digit(7)]), left_out: 1, accept: false }), "7", ["7"]],
   ["the whole text if the doubt is about no digit of it", answered({ ...number([digit(4), digit(2)]), left_out: 1, accept: false }), "42", ["42"]],
   ["nothing of a text that is accepted", answered(number([digit(7)])), "7", []],
   ["the empty text of a failure", failed("This picture cannot be read."), "", [""]],
@@ -164,16 +168,25 @@ for (const [what, result, guess, parts] of [
   });
 }
 
-for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["", true], ["abc", false], ["95□5", false], ["95 25", false], ["１２", false]]) {
+for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["27/18", true], ["", true], ["/", false], [" / ", false], ["9//5", false], ["9525/", false], ["/9525", false], ["abc", false], ["95□5", false], ["95 25", false], ["１２", false]]) {
   test(`the text “${text}” is ${isSaved ? "saved" : "refused"}`, () => {
     assert.equal(refusal(text), isSaved ? "" : `Not saved: expected only digits, and “/” between lines, received “${text}”.`);
   });
 }
 
-test("a person may name only a class of a model of other classes", () => {
-  nameClasses(["circle", "square"]);
+test("lines are saved in one spelling", () => {
+  for (const text of ["27/18", "27 / 18", "27  /18"]) {
+    const { text: shown, cells } = corrected(text, null);
 
-  assert.deepEqual(["square", ""].map(refusal), ["", ""]);
+    assert.deepEqual([shown, cells.text], ["27 / 18", "27\n18"]);
+  }
+});
+
+test("a person may name only a class of a model of other classes", () => {
+  nameClasses(["circle", "square", "n/a"]);
+
+  assert.deepEqual(["square", "n/a", ""].map(refusal), ["", "", ""]);
+  assert.equal(corrected("n/a", null).text, "n/a");
   assert.equal(refusal("abc"), "Not saved: expected the name of a class, such as “circle”, received “abc”.");
   nameClasses([..."0123456789"]);
 });
@@ -189,6 +202,7 @@ test("a file has the columns of digits read and who decided, quoted as RFC 4180 
     { path: "empty.png", result: corrected("", failed("This picture shows no digit.", "found no ink")) },
     { path: "later.png", result: null },
     { path: "old.png", result: answered({ ...old, accept: undefined }) },
+    { path: "marks.png", result: answered({ ...number([digit(7)]), left_out: 1, accept: false }) },
   ];
 
   assert.equal(
@@ -203,6 +217,7 @@ test("a file has the columns of digits read and who decided, quoted as RFC 4180 
       "empty.png,,0,,,,,true,,found no ink,person",
       "later.png,,,,,,,,,not read,",
       "old.png,7?,1,1.0,,,0,,3,,",
+      "marks.png,7?,1,1.0,0,0,1,false,3,,",
       "",
     ].join("\r\n"),
   );

@@ -17,6 +17,7 @@ import {
   problemSentence,
   summary,
   verdict,
+  withDoubt,
 } from "../../../../app/pages/static/verdict.js";
 
 const DIGITS = [..."0123456789"];
@@ -123,6 +124,18 @@ test("a number is summed up with its unsure digits and the marks that were not r
   assert.match(summary({ digits: digits(true, true, false) }), /2 of them are unsure/);
   assert.match(summary({ digits: [...digits(false), stranger] }), /marked with “\?”\. “□” does not look like a digit\.$/);
   assert.deepEqual([0, 1, 2].map(leftOutSentence), ["", "1 mark was not read.", "2 marks were not read."]);
+});
+
+test("a digit beside marks that were not read is unsure, and the digits of a number keep their own doubts", () => {
+  const seven = { ...answerWithSet({ 7: 1 }, [7]), line: 0 };
+  const shown = (reading) => linesOf(withDoubt(reading).digits);
+
+  const [only] = withDoubt({ digits: [seven], left_out: 1, accept: false }).digits;
+
+  assert.equal(linesOf([only])[0], "7?");
+  assert.equal(plain(verdict(only).sentence), "Not sure: it looks most like a 7 (>99.9 %), but the picture shows more than that.");
+  assert.deepEqual(shown({ digits: [seven], left_out: 0, accept: true }), ["7"]);
+  assert.deepEqual(shown({ digits: [seven, seven], left_out: 1, accept: false }), ["77"]);
 });
 
 test("a digit of a number has a place and a description for screen readers", () => {

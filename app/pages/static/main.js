@@ -25,6 +25,7 @@ const boxes = new Boxes(byId("boxes"), (box) => drawing.toCanvas(box));
 
 let changes = 0; // a file that was opened before the last change is ignored
 let pictureBefore = null;
+let opened = null; // the picture of the file that was opened last, null for a refused file, undefined until it is prepared
 let reading = null; // the service's reply that is shown
 let selected = 0; // the index of the digit whose details are shown
 let describedVersion = null; // the model version that the page describes
@@ -48,7 +49,7 @@ function onDrawingChange() {
   byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
   byId("clear").setAttribute("aria-disabled", String(isBlank));
   if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
-  if (drawing.strokes.length > 0) leaveDesk();
+  if (drawing.strokes.length > 0 || picture !== opened) leaveDesk();
   if (isBlank) {
     requests.cancel();
     hideReading();
@@ -89,12 +90,14 @@ function showReading(newReading, milliseconds) {
   const { digits, model } = reading;
   if (drawing.isPenDown && !isNumber()) digits[0].isUnfinished = true; // the reply is for an earlier stroke
   const hasBoxes = isNumber() || reading.left_out > 0 || (view() === "desk" && "box" in digits[0]);
-  if (view() === "desk" && hasBoxes) drawing.zoom(around(digits.map(({ box }) => box), drawing.picture));
+  const isCropped = view() === "desk" && hasBoxes && reading.left_out === 0; // a crop could hide the marks that were not read
+  if (isCropped) drawing.zoom(around(digits.map(({ box }) => box), drawing.picture));
   showBoxes(hasBoxes ? digits : []);
   if (isNumber()) number.show(reading);
   else number.hide();
   const point = drawing.lastPoint;
-  select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.findIndex(isUnsure)));
+  const doubtful = (view() === "desk" && digits[stack.digit]) || digits.find(isUnsure);
+  select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.indexOf(doubtful)));
   answer.showTime(milliseconds);
   byId("look-note").textContent = ""; // the service can be reached
   byId("take").hidden = false;
@@ -174,16 +177,20 @@ function describeIfNew(version) {
 
 async function openFile(file) {
   const change = ++changes;
+  opened = undefined;
   requests.cancel();
   answer.showWaiting();
   const pictures = await import("./pictures.js").catch(() => null);
   if (pictures === null) return refuse(UNREACHABLE);
   try {
     const picture = await pictures.preparePicture(file);
-    if (change === changes) drawing.showPicture(picture);
+    if (change !== changes) return;
+    opened = picture;
+    drawing.showPicture(picture);
   } catch (error) {
     if (!(error instanceof pictures.NotAPicture)) throw error;
     if (change !== changes) return;
+    opened = null;
     drawing.clear(); // otherwise the refusal would stand beside the previous picture
     refuse(error.message);
   }
@@ -197,7 +204,10 @@ async function openFiles(files) {
   }
   const module = await loadPart(() => import("./stack.js"), "stack.css", stack);
   if (module === null) return refuse(UNREACHABLE);
-  stack ??= new module.Stack({ open: openFile, describe: describeIfNew, show, isOpen: () => view() === "desk" });
+  stack ??= new module.Stack({
+    ...{ open: openFile, describe: describeIfNew, show, isOpen: () => view() === "desk" },
+    select: (index) => reading?.digits[index] && select(index),
+  });
   stack.add(files);
 }
 

@@ -13,7 +13,7 @@ const THUMBNAIL = 88; // pixels, twice its size on the page
 const ANNOUNCEMENTS = 4; // of the progress, to screen readers
 
 export class Stack {
-  #rows = []; // {file, reading, result, element}; `result` is the reading, or what a person has made of it
+  #rows = []; // {file, reading, result, draft, element}; `result` is the reading, or what a person has made of it
   #queue = new Queue(
     (row, controller) => this.#read(row, controller).catch(showKeyField),
     (row, problem) => this.#show(row, failed(problemSentence(problem, false, { isDrawing: false }), problem.detail || undefined)),
@@ -24,7 +24,7 @@ export class Stack {
   #described; // when the page knows the names of its classes
   #announced = 0; // quarters of the progress
   #current = null; // the row that is on the desk
-  #correction = new Correction();
+  #correction;
   #page;
 
   /**
@@ -33,15 +33,22 @@ export class Stack {
    * @param {(version: number) => Promise<void> | undefined} page.describe called when another version has answered
    * @param {(view: string) => void} page.show shows the desk
    * @param {() => boolean} page.isOpen whether the desk is shown
+   * @param {(digit: number | undefined) => void} page.select marks a digit on the paper
    */
   constructor(page) {
     this.#page = page;
+    this.#correction = new Correction(page.select);
     byId("stop").addEventListener("click", () => (this.#queue.isStopped ? this.#queue.resume() : this.#queue.stop()));
     byId("check").addEventListener("click", () => this.#openNext());
     byId("download").addEventListener("click", () => this.#download());
     byId("remove").addEventListener("click", () => this.#remove());
     byId("rows").addEventListener("click", ({ target }) => {
       if (target.closest("button")) this.#openRow(this.#rows.find(({ element }) => element === target.closest("tr")));
+    });
+    byId("desk").addEventListener("click", (event) => {
+      if (event.detail < 2 || !event.target.matches("button")) return;
+      event.preventDefault(); // the second click of two would be about another row
+      byId("text").focus();
     });
     byId("desk").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -52,7 +59,7 @@ export class Stack {
 
   /** @param {File[]} files which follow those that the table has already */
   add(files) {
-    const rows = files.map((file) => ({ file, reading: null, result: null, element: makeElement(file) }));
+    const rows = files.map((file) => ({ file, reading: null, result: null, draft: null, element: makeElement(file) }));
     this.#rows.push(...rows);
     this.#announced = 0;
     byId("rows").append(...rows.map(({ element }) => element));
@@ -62,6 +69,11 @@ export class Stack {
     byId("drawing").scrollIntoView();
     byId("stack-title").focus({ preventScroll: true });
     this.#queue.add(rows);
+  }
+
+  /** The index of the digit that the desk asks about, if it is about one. */
+  get digit() {
+    return this.#correction.digit;
   }
 
   /** Go on, if the queue waits for an API key. */
@@ -95,7 +107,9 @@ export class Stack {
     if (row.result !== null) return; // a person was faster, or the stack was stopped at the moment of the answer
     row.reading = result;
     this.#setResult(row, result);
-    if (this.#current === row && this.#correction.isEmpty) this.#fillDesk(); // it was opened before its answer
+    if (this.#current === row) row.draft = this.#correction.draft;
+    if (row.draft?.guess === "") row.draft = null; // it was opened before its answer
+    if (this.#current === row && row.draft === null) this.#fillDesk({ isNew: true });
     else if (this.#current === null && this.#page.isOpen() && result.state === "check") this.#openRow(row);
   }
 
@@ -111,6 +125,7 @@ export class Stack {
   // The desk
 
   #setCurrent(row) {
+    if (this.#current) this.#current.draft = this.#correction.draft;
     this.#current?.element.removeAttribute("aria-current");
     this.#current = row;
     row?.element.setAttribute("aria-current", "true");
@@ -126,12 +141,15 @@ export class Stack {
     this.#fillDesk();
   }
 
-  #fillDesk() {
-    const { file, result } = this.#current;
+  /** @param {{isNew?: boolean}} options `isNew` asks a person to look at an answer that has just arrived, even if it is sure */
+  #fillDesk({ isNew = false } = {}) {
+    const { file, result, draft } = this.#current;
     const shown = result ?? failed("The service has not read it yet.");
+    const { guess, doubts } = draft ?? shown;
     byId("desk-title").textContent = `What is the text of ${file.name}?`;
     byId("desk-reason").textContent = shown.reason;
-    this.#correction.fill(shown);
+    const whole = { start: 0, end: guess.length, reason: shown.reason };
+    this.#correction.fill({ guess, doubts: isNew && doubts.length === 0 ? [whole] : doubts });
   }
 
   /** Take the text of a person, who has seen the picture, and open the next row that needs one. */
@@ -140,6 +158,7 @@ export class Stack {
     this.#setResult(row, corrected(text, row.reading));
     this.#showState();
     this.#openNext();
+    row.draft = null;
   }
 
   /** Open the next row that needs a person, from the current one on and then from the start. Files that failed come last. */

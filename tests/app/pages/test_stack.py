@@ -17,6 +17,7 @@ from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import NEW_KEY, SHAPES, Reloading, Service
 from tests.app.pages.conftest import OpenPage
 from tests.app.pages.test_drawing import (
+    ANSWERS,
     DESKTOP,
     PHONE,
     STROKES,
@@ -241,7 +242,7 @@ def test_the_desk_selects_what_is_doubtful_and_says_why_one_doubt_after_the_othe
         notes.append(note.inner_text())
         page.keyboard.press("Enter")
 
-    hint = "Type over what is selected, or press Enter to keep it."
+    hint = "Type over what is selected, delete it if nothing is there, or press Enter to keep it."
     assert selections == ["9", "5", ""]
     assert notes[0].startswith("Line 1, digit 1. Not sure: it looks most like a 9")
     assert notes[1:] == [
@@ -256,7 +257,157 @@ def test_the_desk_selects_what_is_doubtful_and_says_why_one_doubt_after_the_othe
     assert (saved["a.png"]["text"], saved["b.png"]["text"]) == ("952\n5", "9?52\n□?")
 
 
-@pytest.mark.parametrize("typed", ["abc", "95□5", "95?", "95 25", "-4"])
+@pytest.mark.parametrize("steps", [["Control+z"], ["Control+z", "Control+y"], ["7", "Control+z"]])
+def test_undo_and_redo_do_not_count_as_looking_at_a_doubt(page: Page, steps: list[str]) -> None:
+    page.route(READ, answer_with("9525", unsure=[2]))
+    stack(page, picture("a.png"), picture("b.png"), DIARY)
+    expect_state(page, "3 pictures: 0 sure, 2 to check, 1 failed.")
+    rows(page).nth(0).get_by_role("button").click()
+    expect(field(page, "a.png")).to_be_focused()
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(field(page, "b.png")).to_be_focused()
+    for key in steps:
+        page.keyboard.press(key)
+
+    page.keyboard.press("Enter")
+
+    expect(field(page, "b.png")).to_have_value("9525")
+    assert download(page)["b.png"]["checked_by"] == ""
+
+
+@pytest.mark.parametrize("way", ["Undo", "Clear", "Control+z"])
+def test_the_desk_closes_when_the_paper_no_longer_shows_its_picture(page: Page, way: str) -> None:
+    page.route(READ, answer_with("9525", unsure=[2]))
+    stack(page, picture("a.png"), picture("b.png"))
+    for row, name in enumerate(["a.png", "b.png"]):
+        rows(page).nth(row).get_by_role("button").click()
+        expect(page.locator("#caption")).to_have_text(name)
+    button(page, "Confirm").focus()
+
+    if way == "Control+z":
+        page.keyboard.press(way)
+    else:
+        button(page, way).click()
+
+    expect(page.locator("#caption").filter(visible=True)).to_have_text([] if way == "Clear" else ["a.png"])
+    expect(page.locator("#desk")).to_be_hidden()
+    button(page, "Check 2").click()
+    expect(page.locator("#caption")).to_have_text("b.png")
+    expect(field(page, "b.png")).to_be_focused()
+
+
+def leave(page: Page, way: str) -> None:
+    """Leave what was typed for the second row, and come back to it."""
+    if way == "another row":
+        rows(page).nth(0).get_by_role("button").click()
+        expect(field(page, "a.png")).to_have_value("9525")
+    elif way == "further files":
+        stack(page, DIARY, DIARY)
+        expect_state(page, "4 pictures: 0 sure, 2 to check, 2 failed.")
+    elif way == "a single picture":
+        page.locator("#file").set_input_files([picture("c.png")])
+        expect(page.locator("#desk")).to_be_hidden()
+        button(page, "Check 2").click()
+        return
+    elif way == "Check":
+        button(page, "Check 2").click()
+        return
+    rows(page).nth(1).get_by_role("button").click()
+
+
+@pytest.mark.parametrize("way", ["another row", "the same row", "Check", "further files", "a single picture"])
+def test_what_was_typed_waits_for_a_person_who_comes_back(page: Page, way: str) -> None:
+    page.route(READ, answer_with("9525", unsure=[1, 2]))
+    stack(page, picture("a.png"), picture("b.png"))
+    expect_state(page, "2 pictures: 0 sure, 2 to check.")
+    rows(page).nth(1).get_by_role("button").click()
+    expect(field(page, "b.png")).to_be_focused()
+    page.keyboard.press("7")  # in place of the first doubtful digit
+
+    leave(page, way)
+
+    expect(field(page, "b.png")).to_have_value("9725")
+    assert page.locator("#text").evaluate(SELECTED) == "2"  # the other doubt
+    page.keyboard.press("8")
+    page.keyboard.press("Enter")
+    expect(rows(page).nth(1)).to_contain_text("9785 checked by you")
+    rows(page).nth(1).get_by_role("button").click()
+    expect(field(page, "b.png")).to_have_value("9785")
+
+
+def test_the_paper_marks_the_digit_that_the_desk_asks_about(page: Page) -> None:
+    handler = answer_with("952", "5", unsure=[0, 3])
+    page.route(re.compile(r"/read(\?|$)"), handler)
+    stack(page, picture("a.png"), DIARY)
+    expect(field(page, "a.png")).to_be_focused()
+    expect(page.locator("#paper")).to_contain_class("boxed")
+    marked = page.locator("#number [aria-checked=true]")
+    expect(marked).to_have_text("9?")
+
+    page.keyboard.press("Enter")
+
+    expect(marked).to_have_text("5?")
+    rows(page).nth(0).get_by_role("button").click()  # which reads the picture again
+    expect(page.locator("#paper")).to_contain_class("boxed")
+    expect(marked).to_have_text("5?")
+
+
+def test_the_whole_picture_is_shown_if_a_mark_of_it_was_not_read(page: Page) -> None:
+    page.route(ANSWERS, answer_with("7", left_out=1))
+    page.route(READ, answer_with("7", left_out=1))
+
+    stack(page, picture("a.png", "photo-2048.jpg"), DIARY)
+
+    reason = (
+        "Not sure: it looks most like a 7 (>99.9\u00a0%), but the picture shows more than that. 1 mark was not read."
+    )
+    expect(page.locator("#desk-reason")).to_have_text(reason)
+    expect(rows(page).nth(0).locator(".text")).to_have_text("7?")
+    expect(page.locator("#paper")).to_contain_class("boxed")
+    height = page.locator("#canvas").evaluate("c => c.height")
+    marked = colours(page.locator("#boxes"))[..., 3] > 0
+    assert np.ptp(np.flatnonzero(marked.any(axis=1))) < 0.5 * height  # the box of a crop would fill the paper
+
+
+def test_an_answer_that_arrives_later_must_be_looked_at(page: Page) -> None:
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(READ, hold)
+    stack(page, picture("a.png"), picture("b.png"))
+    rows(page).nth(0).get_by_role("button").click()
+    page.keyboard.press("Enter")
+    expect(page.locator("#desk-note")).to_contain_text(
+        "Press Enter again to save that the picture shows nothing to read."
+    )
+    for route in waiting:
+        answer_with("42")(route)
+    expect(field(page, "a.png")).to_have_value("42")
+
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#desk-note")).to_have_text("Press Enter again to save “42”.")
+    expect_state(page, "2 pictures: 2 sure, 0 to check.")
+
+
+def test_a_double_click_on_confirm_looks_at_no_doubt_of_the_next_row(page: Page) -> None:
+    page.route(READ, answer_with("9525", unsure=[2]))
+    stack(page, picture("a.png"), picture("b.png"))
+    expect_state(page, "2 pictures: 0 sure, 2 to check.")
+    rows(page).nth(0).get_by_role("button").click()
+    expect(field(page, "a.png")).to_be_focused()
+    page.keyboard.press("2")
+
+    button(page, "Confirm").dblclick()
+
+    expect(field(page, "b.png")).to_be_focused()
+    expect(page.locator("#desk-note")).to_have_text("Type over what is selected, or press Enter to keep it.")
+
+
+@pytest.mark.parametrize("typed", ["abc", "95□5", "95?", "95 25", "-4", "/", "9//5", "9525/"])
 def test_a_text_with_other_signs_than_digits_is_refused_with_the_reason(page: Page, typed: str) -> None:
     page.route(READ, answer_with("9525", unsure=[2]))
     stack(page, picture("a.png"), DIARY)

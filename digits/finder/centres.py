@@ -17,7 +17,7 @@ _NEAR, _OVERLAP, _INSIDE = (0.22, 0.3), 0.62, 0.85
 """Two boxes are of one digit if their middles are nearer than these shares of width and height, or if they share more
 of both than the second, or of the smaller one than the third."""
 
-_NARROW = 0.35
+NARROW = 0.35
 """A box counts as at least this many times as wide as high, and as high as wide."""
 
 
@@ -48,7 +48,7 @@ class Centre:
 
 
 def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
-    """Return the digits (channel 0) or marks (channel 1) whose heat is above `least`, the surest first."""
+    """Return the digits (channel 0) or marks (channel 1) whose heat is above `least`, with the highest heat first."""
     heat = maps.heat[channel]
     smooth = cv2.GaussianBlur(heat, (3, 3), 0.6)
     is_top = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (heat > least)
@@ -57,19 +57,16 @@ def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
     rows, columns = rows[order], columns[order]
     if not len(rows):
         return []
-    boxes = np.column_stack([_middles(heat, rows, columns), _sizes(maps, rows, columns)])
-    chosen = _largest_first(boxes)
-    classes = maps.classes[:, _quarter(rows, maps.classes.shape[1]), _quarter(columns, maps.classes.shape[2])]
-    heats = heat[rows, columns]
+    height, width = maps.sizes.shape[1:]
+    at = np.minimum(rows // 2, height - 1), np.minimum(columns // 2, width - 1)  # in the maps at a quarter
+    boxes = np.column_stack([_middles(heat, rows, columns), np.exp(maps.sizes[:, *at].clip(0.7, 7)).T])
+    chosen = _distinct(boxes)
+    classes, heats = maps.classes[:, *at], heat[rows, columns]
     found = []
     for index in chosen:
         x, y, width, height = map(float, boxes[index])
         found.append(Centre(x, y, width, height, float(heats[index]), classes[:, index]))
     return found
-
-
-def _quarter(places: Ints, size: int) -> Ints:
-    return np.minimum(places // 2, size - 1)
 
 
 def _middles(heat: Floats, rows: Ints, columns: Ints) -> Floats:
@@ -83,14 +80,7 @@ def _middles(heat: Floats, rows: Ints, columns: Ints) -> Floats:
     return middles
 
 
-def _sizes(maps: Maps, rows: Ints, columns: Ints) -> Floats:
-    """Return width and height at each maximum, (N, 2), in pixels."""
-    height, width = maps.sizes.shape[1:]
-    sizes: Floats = np.exp(maps.sizes[:, _quarter(rows, height), _quarter(columns, width)].clip(0.7, 7)).T
-    return sizes
-
-
-def _largest_first(boxes: Floats) -> list[int]:
+def _distinct(boxes: Floats) -> list[int]:
     """Return the boxes, the surest first, without those that are of the same digit as a surer one."""
     middles, sizes = boxes[:, :2], boxes[:, 2:]
     corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
@@ -100,7 +90,7 @@ def _largest_first(boxes: Floats) -> list[int]:
         others = np.array(kept, int)
         apart = np.abs(middles[others] - middles[index])
         least = np.minimum(sizes[others], sizes[index])
-        near = np.maximum(least, _NARROW * least[:, ::-1]) * _NEAR
+        near = np.maximum(least, NARROW * least[:, ::-1]) * _NEAR
         common = np.minimum(corners[others, 2:], corners[index, 2:]) - np.maximum(
             corners[others, :2], corners[index, :2]
         )

@@ -20,8 +20,6 @@ LEAST_HEAT, DOUBTFUL_HEAT = 0.36, 0.2
 MARK_HEAT = 0.4
 """A mark beside the digits has at least this heat."""
 
-SEPARATORS = frozenset({"point", "comma", "colon", "dash", "slash"})
-
 _MIN_PIXELS, _MIN_COVERAGE = 6, 0.1
 """Of a digit: inked pixels of the view, and coverage of the darkest."""
 
@@ -32,7 +30,7 @@ _MAX_GAP = 12
 """Digits of a line are at most this far from the one before, in heights of the higher one."""
 
 _AS_LARGE = 0.45
-"""Ink that is nobody's counts if it is at least this high, in heights of a digit."""
+"""Ink without a digit or mark counts if it is at least this high, in heights of a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ class Finder:
         return Findings(found, marks, self._doubts, _strange(self._view, owner, self._centres))
 
     def without(self, index: int) -> Findings:
-        """Return what is written if this digit of the last findings is none. Its ink is shared out again."""
+        """Return what is written if this digit of the last findings is no digit. The others may take its ink."""
         self._centres = [each for number, each in enumerate(self._centres) if number != index]
         self._doubts += 1
         return self.find()
@@ -141,7 +139,7 @@ def in_lines(digits: Sequence[tuple[Centre, Grey]]) -> list[list[tuple[Centre, G
 
 
 def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> int:
-    """Return how many connected marks of the pen are about as large as a digit, and nobody's."""
+    """Return how many connected marks of the pen are about as large as a digit, and belong to no digit or mark."""
     if not digits:
         return 0
     owned = cv2.dilate((owner >= 0).astype(np.uint8), np.ones((5, 5), np.uint8))

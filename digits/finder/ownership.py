@@ -7,21 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats
-from digits.finder.centres import Centre
+from digits.finder.centres import NARROW, Centre
 from digits.finder.views import View
 from digits.normalization.ink_map import by_contrast
 
 _LEAST_INK, _LEAST_COVERAGE = 0.5, 0.15
 """A pixel is shared out if it is a digit's ink with more than the first, and covered more than the second."""
 
-_NARROW = 0.35
-"""A box counts as at least this many times as wide as high, and as high as wide."""
-
 _OUTSIDE, _FAR_OUTSIDE, _WITHIN = 0.4, 5.0, 1.15
 """Cost of a pixel outside of a box, in halves of its side, and of one further than the third from its middle."""
 
 _MAX_COST = 1.3
-"""A pixel that would cost more belongs to nobody."""
+"""A pixel that would cost more belongs to no digit and to no mark."""
 
 
 def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], Floats]:
@@ -38,7 +35,7 @@ def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], F
     costs = np.full(len(rows), _MAX_COST, np.float32)
     best = np.full(len(rows), -1, np.int16)
     for number, each in enumerate(found):
-        half = np.maximum((each.width, each.height), (_NARROW * each.height, _NARROW * each.width)) / 2
+        half = np.maximum((each.width, each.height), (NARROW * each.height, NARROW * each.width)) / 2
         near = (np.abs(aims - (each.x, each.y)) < _MAX_COST * half).all(axis=1).nonzero()[0]
         by_vote = np.hypot(*((aims[near] - (each.x, each.y)) / half).T)
         by_place = np.abs((places[near] - (each.x, each.y)) / half).max(axis=1)

@@ -28,7 +28,7 @@ class Reading:
     """In reading order, each with its line and its box."""
     findings: Findings
     is_accepted: bool
-    """Whether nobody has to check it."""
+    """Whether no person has to check it."""
 
 
 def read(network: FinderNetwork, classifier: Classifier, picture: Picture) -> Reading:

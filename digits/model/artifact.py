@@ -254,7 +254,7 @@ def versions(root: Path, name: str = NAME) -> list[int]:
 
 
 def misnumbered(root: Path, name: str = NAME) -> list[str]:
-    """Return why entries below `root` whose names are too high numbers are no versions, the highest first.
+    """Return for each entry below `root` with a number above MAX_VERSION why it is not used, the highest first.
 
     Raises DamagedArtifact if it cannot be listed.
     """

@@ -4,32 +4,21 @@
 and shared by all threads.
 """
 
-import json
 from functools import cache
-from pathlib import Path
-from typing import Self
 
 import cv2
 import numpy as np
 
-from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.features import Floats, Grey
-from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Tensor, read_version, versions
-from digits.model.onnx_runtime import Session, UnusableGraph
+from digits.model.artifact import Tensor
+from digits.normalization.map_network import MULTIPLE, MapNetwork
 from digits.normalization.parts import find_parts
 
 NAME = "ink"
-CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))
 INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
-
-GOLDEN_TOLERANCE = 1.0
-"""Maximum difference between a golden map and the computed one, both in 0 to 255. Golden maps are whole numbers."""
 
 REDUCED_SIDE = 128
 """Longer side in pixels of the ink that replies show."""
-
-_MULTIPLE = 16
-"""Height and width of what the network sees are multiples of this."""
 
 _STRIP_PIXELS = 500_000
 """The most pixels that the network sees at once, without _MARGIN. It needs 80 bytes for each."""
@@ -46,48 +35,15 @@ _BAR, _AS_HIGH = 0.4, (0.6, 1.2)
 _SEEN, _SEEN_INK = (0.03, 0.8), 0.3
 """The network has erased a part of a bar if it sees between these shares of it. It sees what has more ink than this."""
 
-_NEAR, _FAR = 17, 129
-"""Sides in pixels of the surroundings that a pixel is compared with. Both are odd."""
 
-
-class InkNetwork:
+class InkNetwork(MapNetwork):
     """A loaded and checked version of the ink network. It is thread-safe."""
 
-    def __init__(self, model: bytes, golden: bytes) -> None:
-        """Load an ONNX graph and run the self-test.
+    NAME, TITLE, OUTPUTS, GOLDEN_MAPS = NAME, "the ink network", (INK_OUTPUT,), (INK_OUTPUT.name,)
 
-        Raises:
-            DamagedArtifact: the graph cannot be loaded or has another signature, or the golden maps cannot be read.
-            GoldenMismatch: the graph does not reproduce the golden maps within GOLDEN_TOLERANCE.
-        """
-        try:
-            self._session = Session(model)
-        except UnusableGraph as exc:
-            raise DamagedArtifact(f"{MODEL}: {exc}") from exc
-        expected = [f"{each.name} tensor(float) {list(each.shape)}" for each in (CONTRASTS_INPUT, INK_OUTPUT)]
-        if (received := [*self._session.inputs, *self._session.outputs]) != expected:
-            raise DamagedArtifact(f"{MODEL}: expected {expected}, received {received}")
-        try:
-            scenes = [
-                (np.array(each["grey"], np.uint8), np.array(each["ink"])) for each in json.loads(golden)["scenes"]
-            ]
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
-            raise DamagedArtifact(f"{GOLDEN}: {exc}") from exc
-        for grey, ink in scenes:
-            difference = float(np.abs(255 * self._map(grey) - ink).max())
-            if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
-                raise GoldenMismatch(
-                    f"expected golden maps within {GOLDEN_TOLERANCE} of 255 grey values, received {difference:.3g}"
-                )
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Load a published version. Raises DamagedArtifact and GoldenMismatch. The message names the folder."""
-        _, files = read_version(folder)
-        try:
-            return cls(files[MODEL], files[GOLDEN])
-        except ArtifactError as exc:
-            raise type(exc)(f"{folder}: {exc}") from exc
+    def computed_maps(self, grey: Grey) -> dict[str, Floats]:
+        """Return the network's output."""
+        return {INK_OUTPUT.name: self._map(grey)}
 
     def coverage(self, grey: Grey) -> Floats:
         """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1].
@@ -104,40 +60,25 @@ class InkNetwork:
     def _map(self, grey: Grey) -> Floats:
         """Return the network's output, float32 (height, width), of one strip of rows after the other."""
         height, width = grey.shape
-        rows = max(_MULTIPLE, _STRIP_PIXELS // width)
+        rows = max(MULTIPLE, _STRIP_PIXELS // width)
         coverage = np.empty(grey.shape, dtype=np.float32)
         for top in range(0, height, rows):
             first, stop = max(0, top - _MARGIN), min(height, top + rows + _MARGIN)
-            strip = self._strip(grey[first:stop])
-            coverage[top : top + rows] = strip[top - first : top - first + rows]
+            (strip,) = self.outputs(grey[first:stop])
+            coverage[top : top + rows] = strip[top - first : min(stop, top + rows) - first, :width, 0]
         return coverage
-
-    def _strip(self, grey: Grey) -> Floats:
-        height, width = grey.shape
-        seen = cv2.copyMakeBorder(contrasts(grey), 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_REPLICATE)
-        (ink,) = self._session.run([INK_OUTPUT.name], {CONTRASTS_INPUT.name: seen[None]})
-        strip: Floats = ink[0, :height, :width, 0]
-        return strip
 
 
 def seen_pixels(height: int, width: int) -> int:
     """Return how many pixels of a picture the network sees at most, some of them in several strips."""
-    strips = -(-height // max(_MULTIPLE, _STRIP_PIXELS // width))
+    strips = -(-height // max(MULTIPLE, _STRIP_PIXELS // width))
     return width * min(strips * height, height + 2 * _MARGIN * (strips - 1))
-
-
-def shipped_version() -> int:
-    """Return the highest version that comes with the code. Raises DamagedArtifact if there is none."""
-    known = versions(SHIPPED, NAME)
-    if not known:
-        raise DamagedArtifact(f"{SHIPPED / NAME}: expected a version of the ink network, found none")
-    return known[0]
 
 
 @cache
 def shipped() -> InkNetwork:
-    """Return that version. It is loaded once."""
-    return InkNetwork.load(SHIPPED / NAME / str(shipped_version()))
+    """Return the highest version that comes with the code, loaded once. Raises DamagedArtifact if there is none."""
+    return InkNetwork.load_shipped()
 
 
 def reduced(ink: Floats) -> Grey:
@@ -188,23 +129,3 @@ def _with_whole_bars(ink: Floats, marks: Floats) -> Floats:
         highest = find_parts(ink, _SEEN_INK).boxes[1:, 3].max()
         is_bar &= (_AS_HIGH[0] * highest < heights) & (heights < _AS_HIGH[1] * highest)
     return np.maximum(ink, marks * is_bar[parts.labels]) if is_bar.any() else ink
-
-
-def contrasts(grey: Grey) -> Floats:
-    """Return the contrast of each pixel with its near and its far surroundings.
-
-    Args:
-        grey: uint8 (height, width).
-
-    Returns:
-        float32 (height, width, 2). Each is the difference from the mean, in standard deviations, in [-5, 5].
-    """
-    picture = grey.astype(np.float32)
-    flat = picture - cv2.blur(picture, (_FAR, _FAR))
-    spread = cv2.sqrt(np.maximum(cv2.blur(flat * flat, (_FAR, _FAR)), 0))  # rounding may give less
-    near = picture - cv2.blur(picture, (_NEAR, _NEAR))
-    near_spread = cv2.sqrt(np.maximum(cv2.blur(near * near, (2 * _NEAR - 1, 2 * _NEAR - 1)), 0))
-    # Noise of a few grey values must not look like ink.
-    both = cv2.merge([near / (near_spread + 0.1 * spread + 1.5), flat / (spread + 2)])
-    seen: Floats = np.clip(both, -5, 5, out=both)
-    return seen

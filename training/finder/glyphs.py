@@ -2,14 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from training.data.images import Labels
-from training.ink.strokes import FIELD, MIN_LENGTH, distances, middle_line, skeleton, straight_fields, stretched
+from training.ink.scenes import STRAIGHT_FIELDS
+from training.ink.strokes import (
+    FIELD,
+    MIN_LENGTH,
+    distance_to,
+    distances,
+    middle_line,
+    skeleton,
+    straight_fields,
+    stretched,
+)
 from training.robust.styles import STYLES, draw
 from training.trust import signs
 
@@ -62,7 +71,7 @@ def strangers(count: int, seed: int) -> Glyphs:
 
 def straight_digits() -> Glyphs:
     """Return 1s, 7s and 4s of straight strokes, without a label."""
-    fields = straight_fields(200).astype(np.float16)
+    fields = straight_fields(STRAIGHT_FIELDS).astype(np.float16)
     return Glyphs(fields, np.full(len(fields), UNKNOWN))
 
 
@@ -77,16 +86,6 @@ def long_ones(seed: int) -> Glyphs:
         points = [(-wide / 2, low), (bow - wide / 4, (low - 0.5) / 2), stem, ((wide - lean) / 2, 0.5)]
         np.minimum(field, distance_to(points, x, y), out=field)
     return Glyphs(fields.astype(np.float16), np.ones(_LONG_ONES, np.int64))
-
-
-def distance_to(points: Sequence[tuple[float, float]], x: Floats, y: Floats) -> Floats:
-    """Return the distance of each pixel, whose coordinates are `x` and `y`, to a line through points."""
-    nearest = np.full_like(x, np.inf)
-    for (x0, y0), (x1, y1) in pairwise(points):
-        dx, dy = x1 - x0, y1 - y0
-        along = np.clip(((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-6), 0, 1)
-        np.minimum(nearest, np.hypot(x - x0 - along * dx, y - y0 - along * dy), out=nearest)
-    return nearest
 
 
 def _glyphs(lines: Iterable[Grey], labels: Sequence[int]) -> Glyphs:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from training.finder.glyphs import Glyphs
 from training.ink.scenes import SIDE, Rng, log_uniform, near_level
-from training.ink.strokes import FIELD
 
 Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell"]
 
@@ -56,6 +55,8 @@ class Piece:
     """Its middle."""
     size: float
     """Its longer side, without the pen."""
+    width: float
+    """Without the pen too."""
     pen: float
     """Width of its strokes."""
     field: NDArray[np.float16]
@@ -115,24 +116,19 @@ class Writer:
         """Return a "straight" digit or a "stranger" of this height."""
         return self._piece(kind, int(rng.integers(len(self._spans[kind]))), at, height, pen)
 
-    def width(self, piece: Piece) -> float:
-        """Return the width of a piece's middle line, in pixels."""
-        return float(np.sum((piece.field < 0.03).any(axis=0))) * 2 / FIELD * piece.size
-
     def line_of_strangers(self, rng: Rng, at: _Point, height: float, pen: float, count: int) -> list[Piece]:
         """Return letters and signs beside each other. The first one begins at this place."""
         (x, y), pieces = at, list[Piece]()
         for _ in range(count):
             piece = self.other("stranger", rng, at, height * float(np.exp(rng.normal(0, 0.12))), pen)
-            width = self.width(piece)
-            pieces.append(replace(piece, x=x + width / 2, y=y + rng.normal(0, 0.06 * height)))
-            x += width + rng.uniform(-0.05, 0.3) * height + 0.6 * pen
+            pieces.append(replace(piece, x=x + piece.width / 2, y=y + rng.normal(0, 0.06 * height)))
+            x += piece.width + rng.uniform(-0.05, 0.3) * height + 0.6 * pen
         return pieces
 
     def _piece(self, kind: str, index: int, at: _Point, height: float, pen: float) -> Piece:
         glyphs, span = self._kinds[kind], self._spans[kind][index]
         size = float(min(height / max(span[1], 0.3), 1.3 * height))
-        return Piece(*at, size, pen, glyphs.fields[index], int(glyphs.labels[index]))
+        return Piece(*at, size, float(span[0]) * size, pen, glyphs.fields[index], int(glyphs.labels[index]))
 
 
 def place(writer: Writer, rng: Rng) -> Layout:
@@ -326,10 +322,9 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
         label = None if hand.few is None or rng.random() < 0.25 else int(rng.choice(hand.few))
         place = 0.0, float(rng.normal(0, 0.05)) * height
         piece = writer.digit(rng, place, height * float(np.exp(rng.normal(0, hand.spread))), hand.pen, label)
-        width = writer.width(piece)
-        pieces.append(replace(piece, x=at + width / 2))
+        pieces.append(replace(piece, x=at + piece.width / 2))
         apart = (hand.gap + float(rng.normal(0, 0.05))) * height + 0.55 * hand.pen
-        at += width + max(0.12 * height - width, 0) + apart
+        at += piece.width + max(0.12 * height - piece.width, 0) + apart
     return pieces, strokes, at
 
 

@@ -11,16 +11,17 @@ from digits.errors import ArtifactError
 from digits.features import Floats
 from digits.finder.network import NAME, OUTPUTS, FinderNetwork
 from digits.model import artifact
-from digits.model.artifact import MODEL, SHIPPED, Dataset, Manifest, read_version, versions
+from digits.model.artifact import MODEL, SHIPPED, Manifest, read_version, versions
 from digits.normalization import ink_map
-from digits.normalization.ink_map import CONTRASTS_INPUT, contrasts
-from training.backend import keras, library_versions
+from digits.normalization.map_network import contrasts
+from training.backend import keras
 from training.data.images import LabelledImages
 from training.errors import ParityError
 from training.finder.fit import FinderRecipe, fit
 from training.finder.graph import convolutions, serving_graph
 from training.finder.targets import Views
 from training.fit.epochs import training_state
+from training.ink.publish import manifest_fields
 from training.ink.scenes import SIDE
 from training.report.files import history_to_csv
 from training.terminal import step
@@ -76,24 +77,7 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
             seed=seed,
         )
         report = {"report/README.md": card.encode(), "report/history.csv": history_to_csv(history)}
-        fields = {
-            "inputs": (CONTRASTS_INPUT,),
-            "outputs": OUTPUTS,
-            "recipe": asdict(recipe),
-            "seed": seed,
-            "dataset": Dataset(
-                name=data.name,
-                sha256=data.sha256(),
-                train_images=recipe.digits,
-                validation_images=recipe.digits // 5,
-                test_images=0,
-            ),
-            "libraries": library_versions(),
-            "metrics": {
-                "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
-                "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
-            },
-        }
+        fields = manifest_fields(recipe, data, seed, OUTPUTS, metrics)
         return artifact.publish(output, files | report, fields, name=NAME)
 
 
@@ -106,7 +90,7 @@ def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRec
             earlier = replace(recipe, part=done)
             if done < recipe.parts and (manifest.recipe, manifest.seed) == (asdict(earlier), seed):
                 return replace(recipe, part=done + 1), files[MODEL]
-    _, files = read_version(SHIPPED / ink_map.NAME / str(ink_map.shipped_version()))
+    _, files = read_version(SHIPPED / ink_map.NAME / str(ink_map.InkNetwork.shipped_version()))
     return replace(recipe, part=1), files[MODEL]
 
 

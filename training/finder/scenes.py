@@ -11,7 +11,6 @@ import numpy as np
 
 from digits.features import Grey
 from digits.finder.network import CLASSES
-from training.finder.glyphs import distance_to
 from training.finder.layout import Layout, Piece, Stroke, Writer, place
 from training.finder.marks import add_marks
 from training.ink import scenes as ink_scenes
@@ -28,7 +27,7 @@ from training.ink.scenes import (
     near_level,
     turned,
 )
-from training.ink.strokes import FIELD
+from training.ink.strokes import FIELD, distance_to
 
 
 class Shares:

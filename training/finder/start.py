@@ -28,13 +28,11 @@ def begin_as(graph: bytes, seen: Floats) -> Any:
     known = [(weights[f"kernel_{number}"].transpose(2, 3, 1, 0), weights[f"bias_{number}"]) for number in range(count)]
     network = build()
     layers = in_serving_order(network)
-    trunk = [number for number, (_, norm) in enumerate(layers) if norm is not None][: count - 1]
-    pairs = (
-        zip(layers, known, strict=True)
-        if count == len(layers)
-        else zip([layers[n] for n in trunk], known, strict=False)
-    )
-    for (conv, norm), (kernel, bias) in pairs:
+    if count < len(layers):
+        layers = [*layers[: count - 1], layers[-1]]
+        kernel, bias = known[-1]
+        known[-1] = np.repeat(kernel, 2, axis=-1), np.repeat(bias, 2)  # each of the four pixels has two kinds of ink
+    for (conv, norm), (kernel, bias) in zip(layers, known, strict=True):
         _take_over(conv, kernel)
         if norm is None:
             conv.set_weights([conv.get_weights()[0], bias])
@@ -45,11 +43,6 @@ def begin_as(graph: bytes, seen: Floats) -> Any:
         scale[: len(bias)] = np.sqrt(variance[: len(bias)] + norm.epsilon)
         shift[: len(bias)] = mean[: len(bias)] + bias
         norm.set_weights([scale, shift, mean, variance])
-    if count < len(layers):
-        ink, _ = layers[-1]
-        kernel, bias = known[-1]
-        _take_over(ink, np.repeat(kernel, 2, axis=-1))  # each of the four pixels has two kinds of ink
-        ink.set_weights([ink.get_weights()[0], np.repeat(bias, 2)])
     return network
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Grey
-from digits.normalization.ink_map import contrasts
+from digits.normalization.map_network import contrasts
 from training.finder.scenes import Box, Scene
 from training.ink.scenes import SIDE
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from digits.features import Floats, Grey
-from digits.normalization.ink_map import contrasts
+from digits.normalization.map_network import contrasts
 from training.backend import make_reproducible
 from training.fit.epochs import History, fit_epochs
 from training.ink.network import build_for_training

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from digits.model.artifact import Tensor
-from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME
+from digits.normalization.ink_map import INK_OUTPUT, NAME
+from digits.normalization.map_network import CONTRASTS_INPUT
 from training.ink.network import DILATIONS, WIDTHS
 
 _OPSET, _IR_VERSION = 18, 8

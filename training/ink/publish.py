@@ -1,6 +1,7 @@
 """Train the ink network, compare its ONNX graph with Keras, and publish it as the next version of `ink`."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from digits.errors import ArtifactError
 from digits.features import Grey
 from digits.model import artifact
-from digits.model.artifact import Dataset, Manifest
-from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkNetwork, contrasts
+from digits.model.artifact import Dataset, Manifest, Tensor
+from digits.normalization.ink_map import INK_OUTPUT, NAME, InkNetwork
+from digits.normalization.map_network import CONTRASTS_INPUT, contrasts
 from digits.normalization.parts import Mask, find_parts
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
@@ -72,26 +74,32 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
             overlap=metrics["val_overlap"],
             whole=whole,
         )
-        dataset = Dataset(
+        fields = manifest_fields(recipe, data, seed, (INK_OUTPUT,), metrics)
+        return artifact.publish(output, files | {"report/README.md": card.encode()}, fields, name=NAME)
+
+
+def manifest_fields(
+    recipe: Any, data: LabelledImages, seed: int, outputs: tuple[Tensor, ...], metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the fields of the manifest of a network that makes maps. The recipe is a dataclass with `digits`."""
+    return {
+        "inputs": (CONTRASTS_INPUT,),
+        "outputs": outputs,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "dataset": Dataset(
             name=data.name,
             sha256=data.sha256(),
             train_images=recipe.digits,
             validation_images=recipe.digits // 5,
             test_images=0,
-        )
-        fields = {
-            "inputs": (CONTRASTS_INPUT,),
-            "outputs": (INK_OUTPUT,),
-            "recipe": asdict(recipe),
-            "seed": seed,
-            "dataset": dataset,
-            "libraries": library_versions(),
-            "metrics": {
-                "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
-                "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
-            },
-        }
-        return artifact.publish(output, files | {"report/README.md": card.encode()}, fields, name=NAME)
+        ),
+        "libraries": library_versions(),
+        "metrics": {
+            "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
+            "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
+        },
+    }
 
 
 def _whole_share(network: Any, scenes: list[tuple[Grey, Grey]]) -> float:

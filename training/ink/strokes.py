@@ -1,6 +1,6 @@
 """Turn digits into fields of distances to the middle of their strokes, which a pen of any width can follow."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -54,10 +54,18 @@ def straight_fields(count: int) -> Floats:
             [(foot, -0.5, -wide, low), (-wide, low, wide, low), (0, 0, 0, 0.5)],
         )[rng.choice(3, p=(0.6, 0.25, 0.15))]
         for x0, y0, x1, y1 in strokes:
-            dx, dy = x1 - x0, y1 - y0
-            along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
-            np.minimum(field, np.hypot(x - x0 - along * dx, y - y0 - along * dy), out=field)
+            np.minimum(field, distance_to([(x0, y0), (x1, y1)], x, y), out=field)
     return fields
+
+
+def distance_to(points: Sequence[tuple[float, float]], x: Floats, y: Floats) -> Floats:
+    """Return the distance of each pixel, whose coordinates are `x` and `y`, to a line through points."""
+    nearest = np.full_like(x, np.inf)
+    for (x0, y0), (x1, y1) in pairwise(points):
+        dx, dy = x1 - x0, y1 - y0
+        along = np.clip(((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-6), 0, 1)
+        np.minimum(nearest, np.hypot(x - x0 - along * dx, y - y0 - along * dy), out=nearest)
+    return nearest
 
 
 def stretched(images: Grey) -> list[Grey]:

@@ -76,6 +76,6 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
         novelty=None
         if scores.novelty is None
         else Novelty(method=METHOD, false_alarms=alarms, copies_false_alarms=copies_alarms),
-        ink=ink_map.shipped_version(),
+        ink=ink_map.InkNetwork.shipped_version(),
         reference={name: reference(values, edges[name]) for name, values in quantities(features, *scores).items()},
     )

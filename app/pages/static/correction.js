@@ -5,7 +5,7 @@ import { refusal } from "./rows.js";
 
 export class Correction {
   #field = byId("text");
-  #doubts = []; // those that nobody has looked at, in the order of the text
+  #doubts = []; // the doubts that no person has looked at, in the order of the text
   #doubtsOf = new Map(); // the doubts of each text that the field has had, for undo and redo
   #length = 0; // of the text before the next edit
   #from = 0; // where the next edit begins

@@ -8,7 +8,7 @@ import tensorflow
 
 from digits.finder.network import NAME, OUTPUTS, FinderNetwork
 from digits.model.artifact import Manifest, read_manifest
-from digits.normalization.ink_map import CONTRASTS_INPUT
+from digits.normalization.map_network import CONTRASTS_INPUT
 from tests.training.conftest import Command
 from training.finder.fit import FinderRecipe
 

@@ -7,7 +7,8 @@ import pytest
 import tensorflow
 
 from digits.model.artifact import read_manifest
-from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, InkNetwork
+from digits.normalization.ink_map import INK_OUTPUT, InkNetwork
+from digits.normalization.map_network import CONTRASTS_INPUT
 from tests.training.conftest import Command
 from training.ink.fit import InkRecipe
 

@@ -1,5 +1,6 @@
 """Fit the finder on scenes, of which processes make the next epoch's while one is trained on."""
 
+import itertools
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -45,7 +46,7 @@ class FinderRecipe:
     epochs: int = 56
     """Of a part."""
     scenes: int = 1536
-    """Number of new scenes per epoch."""
+    """Number of views of new scenes per epoch."""
     repetitions: int = 4
     """How often each scene is seen in its epoch, with other contrasts."""
     batch_size: int = 16
@@ -140,9 +141,9 @@ class _Maker:
 
     @classmethod
     def make(cls, count: int, seed: list[int]) -> Views:
-        """Return views of new scenes."""
+        """Return this number of views of new scenes."""
         rng = np.random.default_rng(seed)
-        return Views.of([make_scene(cls.writer, rng) for _ in range(count)])
+        return Views.of((make_scene(cls.writer, rng) for _ in itertools.count()), count)
 
 
 @contextmanager

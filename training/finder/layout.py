@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.finder.glyphs import Glyphs
 from training.ink.scenes import SIDE, Rng, log_uniform, near_level
 
-Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell"]
+Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell", "amount"]
 
 MAX_DIGITS = 44
 """Of a scene. More are left out."""
@@ -21,15 +21,19 @@ _Point = tuple[float, float]
 class Shares:
     """The shares of the scenes, or of the digits, that are of a kind. The rest of the scenes are numbers."""
 
-    empty: float = 0.05
-    strangers: float = 0.1
+    empty: float = 0.04
+    strangers: float = 0.09
     """Letters and signs alone, or one of them."""
-    single: float = 0.26
-    sheet: float = 0.08
-    page: float = 0.09
+    single: float = 0.19
+    sheet: float = 0.05
+    page: float = 0.07
     """Of the numbers: many lines of small digits."""
-    cell: float = 0.18
+    cell: float = 0.16
     """Of the numbers: a small blurred photo of a cell, cut at its frame."""
+    amount: float = 0.45
+    """Of the numbers: an amount as on a form or a cheque, cut near its ink."""
+    leading_one: float = 0.12
+    """Of the numbers: the first digit is a 1."""
     large: float = 0.08
     """Of single digits: as large as the scene."""
     straight: float = 0.08
@@ -38,11 +42,11 @@ class Shares:
     """Of the 1s: the upstroke is about as long as the stem."""
     linked: float = 0.4
     """Of two 0s beside each other: a stroke leads from one to the next."""
-    separated: float = 0.35
+    separated: float = 0.48
     """Of the numbers: with separators between digits."""
     repeating: float = 0.2
     """Of the numbers: made of few different digits that touch and look alike."""
-    uneven: float = 0.18
+    uneven: float = 0.25
     """Of the numbers: the digits differ much in height."""
 
 
@@ -200,14 +204,17 @@ _FEW = ((0, 6, 8, 9), (1, 7, 4), (0, 5), (1, 7, 2), (0,), (1,), (1, 0), (9, 4, 7
 def _number(writer: Writer, rng: Rng) -> Layout:
     """Place one to three rows, a page or a cell, on lines of any slope."""
     u, part = rng.uniform, rng.random()
-    kind: Kind = "page" if part < Shares.page else "cell" if part < Shares.page + Shares.cell else "number"
-    rows = {"page": int(rng.integers(4, 10)), "cell": 1}.get(kind) or int(rng.choice([1, 2, 3], p=[0.78, 0.16, 0.06]))
+    kinds: list[Kind] = ["page", "cell", "amount", "number"]
+    kind = kinds[int(np.searchsorted(np.cumsum([Shares.page, Shares.cell, Shares.amount]), part, side="right"))]
+    rows = {"page": int(rng.integers(4, 10)), "cell": 1, "amount": 1}.get(kind) or int(
+        rng.choice([1, 2, 3], p=[0.78, 0.16, 0.06])
+    )
     count = int(rng.choice(np.arange(2, 11), p=[0.18, 0.19, 0.17, 0.15, 0.12, 0.07, 0.06, 0.03, 0.03]))
     if kind == "page":
         count = min(count, 40 // rows)
     height = (
         log_uniform(rng, 17, 36)
-        if kind == "cell"
+        if kind in ("cell", "amount")
         else log_uniform(rng, 8 if kind == "page" else 11, min(86.0, 0.95 * SIDE / (rows * 1.2)))
     )
     if rng.random() < 0.92:
@@ -216,7 +223,7 @@ def _number(writer: Writer, rng: Rng) -> Layout:
     gap = u(-0.16, 0.02) if mood < 0.33 else u(0.0, 0.2) if mood < 0.73 else u(0.2, 0.8) if mood < 0.88 else u(0.8, 2.2)
     if gap > 0.5:
         height = max(min(height, 1.1 * SIDE / (count * (0.5 + gap))), 9.0)
-    pen = max(0.45, height * log_uniform(rng, 0.015, 0.17))
+    pen = max(0.45, height * log_uniform(rng, 0.05 if kind == "amount" else 0.015, 0.17))
     few = _FEW[int(rng.integers(len(_FEW)))] if rng.random() < Shares.repeating else None
     spread = u(0.15, 0.3) if rng.random() < Shares.uneven else 0.08
     slope, lead = near_level(rng, 1.5, 7), u(1.15, 1.6) * height
@@ -267,6 +274,8 @@ class _Separator:
     lean: float
     low: float
     """Height of a slash, its lean as a share of its height, and its lower end, in heights of a digit."""
+    apart: float
+    """Of the two lines of a double slash, in heights of a digit. 0 for a single one."""
     length: float
     """Of a dash, in heights of a digit."""
     room: float
@@ -276,7 +285,7 @@ class _Separator:
 def _separator_of(rng: Rng) -> _Separator:
     """Return what separates the digits of a number: dates, fractions, decimals, times, phone numbers and amounts."""
     u = rng.uniform
-    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.2, 0.2, 0.1, 0.15, 0.35]))
+    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.2, 0.14, 0.08, 0.12, 0.46]))
     tall, lean = u(0.8, 1.6), u(0, 1) if rng.random() < 0.5 else u(0, 0.45)
     return _Separator(
         kind=kind,
@@ -284,6 +293,7 @@ def _separator_of(rng: Rng) -> _Separator:
         tall=tall,
         lean=-lean if rng.random() < 0.06 else lean,
         low=0.5 + u(-0.1, 0.6) * (tall - 0.9),
+        apart=u(0.15, 0.3) if rng.random() < 0.12 else 0.0,
         length=u(0.2, 0.8),
         room=u(-0.05, 0.3),
     )
@@ -320,6 +330,8 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
             strokes.append(stroke)
             at += width
         label = None if hand.few is None or rng.random() < 0.25 else int(rng.choice(hand.few))
+        if index == 0 and rng.random() < Shares.leading_one:
+            label = 1
         place = 0.0, float(rng.normal(0, 0.05)) * height
         piece = writer.digit(rng, place, height * float(np.exp(rng.normal(0, hand.spread))), hand.pen, label)
         pieces.append(replace(piece, x=at + piece.width / 2))
@@ -351,4 +363,6 @@ def _separate(separator: _Separator, rng: Rng, at: float, hand: _Hand) -> tuple[
     width = near(separator.lean * tall, 0.03)
     foot, top = (x, x + width) if width > 0 else (x - width, x)
     bend = ((foot + top) / 2 + near(0, 0.02), low - tall / 2)
-    return Stroke([[(foot, low), bend, (top, low - tall)]], pen, "slash"), 2 * room + 0.7 * abs(width) + pen
+    line, apart = [(foot, low), bend, (top, low - tall)], separator.apart * height
+    lines = [line] if apart == 0 else [line, [(x + apart, y) for x, y in line]]
+    return Stroke(lines, pen, "slash"), 2 * room + 0.7 * abs(width) + apart + pen

@@ -10,6 +10,9 @@ from training.ink.scenes import SIDE, Rng, log_uniform, near_level
 _ON_SHEETS = 0.2
 """Share of the underlines, rings and boxes that sheets have."""
 
+_OF_AMOUNTS, _ON_AMOUNTS = ("dash", "equals", "point", "slash", "end", "hash", "flourish"), 4.0
+"""Marks that amounts have more often, and how much more often."""
+
 
 class _Around:
     """The digits of a layout, and the frame around them."""
@@ -40,6 +43,8 @@ def add_marks(layout: Layout, writer: Writer, rng: Rng) -> None:
     chances = np.array([chance for chance, _ in _MARKS.values()])
     if layout.kind == "sheet":
         chances[[list(_MARKS).index(name) for name in ("underline", "ring", "box")]] *= _ON_SHEETS
+    elif layout.kind == "amount":
+        chances[[list(_MARKS).index(name) for name in _OF_AMOUNTS]] *= _ON_AMOUNTS
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
     for name in rng.choice(list(_MARKS), count, p=chances / chances.sum()):
         _MARKS[name][1](layout, around, writer, rng)
@@ -83,6 +88,24 @@ def _slash(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
     for k in range(1 + int(rng.random() < 0.15)):
         shift = k * u(0.15, 0.3) * height
         layout.strokes.append(Stroke([[(x + shift, low), (x + shift + lean, low - tall)]], around.pen, "slash"))
+
+
+def _end(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
+    """Draw what ends an amount: a point or a slash, and one or two dashes behind it."""
+    u, height = rng.uniform, around.height
+    x, base = around.right + u(0.05, 0.25) * height, around.last.y + u(0.35, 0.55) * height
+    if rng.random() < 0.5:
+        layout.strokes.append(Stroke([[(x, base), (x + 0.02 * height, base)]], around.pen * u(1, 1.4), "point"))
+    else:
+        tall, lean = u(0.8, 1.4) * height, u(0.05, 0.7) * height
+        layout.strokes.append(Stroke([[(x, base), (x + lean, base - tall)]], around.pen, "slash"))
+        x += lean
+    start, length, level = x + u(0.1, 0.3) * height, u(0.25, 1.2) * height, around.last.y + u(-0.1, 0.35) * height
+    lines: _Lines = []
+    for k in range(1 + int(rng.random() < 0.4)):
+        y = level + k * u(0.12, 0.25) * height
+        lines.append([(start, y), (start + length, y + u(-0.08, 0.08) * height)])
+    layout.strokes.append(Stroke(lines, around.pen, "dash" if len(lines) == 1 else "other"))
 
 
 def _plus(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
@@ -223,6 +246,7 @@ _MARKS: dict[str, tuple[float, _Draw]] = {
     "equals": (1.0, _equals),
     "point": (2.2, _point),
     "slash": (1.6, _slash),
+    "end": (0.5, _end),
     "plus": (0.7, _plus),
     "brackets": (0.7, _brackets),
     "percent": (1.0, _percent),

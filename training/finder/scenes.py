@@ -37,6 +37,8 @@ class Shares:
     """With marks around the digits."""
     cheque: float = 0.2
     """Of scenes on paper: with the pattern of a cheque."""
+    cheque_of_amounts: float = 0.6
+    """The same of amounts."""
     tight: float = 0.45
     """Of the numbers: cut near the ink. A fourth as many of the others are."""
     steep: float = 0.25
@@ -90,34 +92,29 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
         add_marks(layout, writer, rng)
     written = _write(layout, rng)
     height = layout.height
-    digits = [PlacedDigit(each.x, each.y, each.size, each.pen) for each in layout.digits]
     cell = _cell(written.boxes, height, rng) if layout.kind == "cell" else None
     strength = rng.uniform(0.3, 0.95) if Shares.faint <= rng.random() or 0 < height < 14 else rng.uniform(0.12, 0.3)
     is_plain = rng.random() < ink_scenes.Chances.plain
     if cell is not None:
         is_plain, strength = False, rng.uniform(0.1, 0.45)
-    is_surface = cell is None and rng.random() < (0.5 if layout.kind == "empty" else 0.05)
+    is_amount = layout.kind == "amount"
+    if is_amount:
+        strength = rng.uniform(0.25, 0.95)
+    is_surface = cell is None and not is_amount and rng.random() < (0.5 if layout.kind == "empty" else 0.05)
     if is_surface:
         strength = max(strength, 0.4)
         paper = np.clip(rng.uniform(0.2, 0.8) + log_uniform(rng, 0.01, 0.12) * ink_scenes.surface(rng), 0.05, 1)
-    elif is_plain:
-        paper = np.ones_like(X)
-    elif rng.random() < Shares.cheque:
-        paper = _cheque(strength, height, rng)
-    elif rng.random() < ink_scenes.Chances.bare:
-        paper = ink_scenes.stained_paper(rng)
     else:
-        few = digits[:1] if layout.kind == "sheet" else digits
-        paper = ink_scenes.used_paper(few, written.pen_ink, strength, writer.behind, rng)
+        paper = np.ones_like(X) if is_plain else _paper(layout, written, strength, writer, rng)
     if cell is not None:
         paper = paper * _frame(cell, height, rng)
     covered = strength * ink_scenes.pressure(rng) * written.pen_ink
     grey = np.minimum(paper, 1 - covered) if rng.random() < 0.4 else paper * (1 - covered)
-    if not is_plain and not is_surface and cell is None and rng.random() < ink_scenes.Chances.table:
+    if not is_plain and not is_surface and not is_amount and cell is None and rng.random() < ink_scenes.Chances.table:
         before = written.pen_ink
         grey, written.pen_ink = ink_scenes.end_paper(grey, before, rng)
         written.digit_ink = written.digit_ink * (written.pen_ink > 0.5 * before)
-    light = np.ones_like(X) if is_plain else ink_scenes.uneven_light(digits, rng)
+    light = np.ones_like(X) if is_plain else ink_scenes.uneven_light(_placed(layout), rng)
     light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
     visible = ink_scenes.visibility((paper - grey) * light)
     grey = grey * light
@@ -137,6 +134,21 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
         owner=written.owner[window],
         boxes=_seen(written, visible, (left, top, right, bottom)),
     )
+
+
+def _placed(layout: Layout) -> list[PlacedDigit]:
+    return [PlacedDigit(each.x, each.y, each.size, each.pen) for each in layout.digits]
+
+
+def _paper(layout: Layout, written: _Written, strength: float, writer: Writer, rng: Rng) -> Plane:
+    """Return the paper of a cheque, or any other."""
+    if rng.random() < (Shares.cheque_of_amounts if layout.kind == "amount" else Shares.cheque):
+        return _cheque(strength, layout.height, rng)
+    if rng.random() < ink_scenes.Chances.bare:
+        return ink_scenes.stained_paper(rng)
+    digits = _placed(layout)
+    few = digits[:1] if layout.kind == "sheet" else digits
+    return ink_scenes.used_paper(few, written.pen_ink, strength, writer.behind, rng)
 
 
 def _bytes(share: Plane) -> Grey:
@@ -293,7 +305,7 @@ def _cut(layout: Layout, written: _Written, rng: Rng) -> _Window:
     """Return the whole scene, or the part near the digits, or near all ink."""
     whole = 0, 0, SIDE, SIDE
     near = [each for each in written.boxes[: len(layout.digits)] if each.right > each.left]
-    chance = Shares.tight * (1 if layout.kind == "number" else 0.25)
+    chance = {"amount": 1.0, "number": Shares.tight}.get(layout.kind, 0.25 * Shares.tight)
     if not near or rng.random() >= chance:
         return whole
     inked = np.nonzero(written.pen_ink > 0.2)

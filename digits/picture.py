@@ -1,7 +1,7 @@
 """The way into this package: an encoded picture to the network's input.
 
 Picture(data).prepare("auto")     one digit: 28x28 pixels, with the steps that brought it there
-read_number(classifier, picture)  several digits, in `digits.numbers.read`
+read_number(classifier, picture)  several digits, in `digits.finder.read`
 """
 
 import math

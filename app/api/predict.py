@@ -10,7 +10,7 @@ from app.input.pictures import PICTURE_TYPES, read_pictures
 from app.openapi.bodies import PREDICT_BODY, READ_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Number, Numbers, Prediction, Predictions
-from digits.numbers.read import set_accept
+from digits.finder.read import set_accept
 
 router = direct_router("Predict")
 

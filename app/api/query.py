@@ -13,10 +13,10 @@ from app.errors import InvalidQuery
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.memory_budget import Reservation
 from digits.features import to_features
+from digits.finder.read import Number
 from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.model.predictions import Prediction, set_coverage
 from digits.normalization.mnist_form import Mode
-from digits.numbers.read import Number
 
 _JSON_BYTES = 4  # of a grey value in the reply, with its comma
 

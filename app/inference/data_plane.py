@@ -4,7 +4,7 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.inference import decoding
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
-from app.inference.decode_threads import MAX_LARGE_SIZE, DecodeThreads
+from app.inference.decode_threads import DecodeThreads
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
@@ -23,18 +23,12 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.errors import TooManyDigits
 from digits.features import SIDE, Grey, to_features
+from digits.finder.read import Number, ReadNumber, prepare
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Judged, choices_of, complete, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import Number, PreparedNumber, ReadNumber, look_again, prepare
-from digits.numbers.segment import MAX_CANDIDATES
-from digits.numbers.work import MAX_STEPS, Work
 from digits.picture import Picture
-
-_USUAL_STEPS = 150_000_000  # readings that take more, and up to 200 MB, begin again as the only large job
-_MAX_REQUEST_STEPS = 4 * MAX_STEPS  # for all pictures of a request, about 4 s; a thousand digits take 500 million
-_CANDIDATES_PER_DIGIT = 16  # for each digit that the pictures of a request may have together; a candidate takes 1 kB
 
 T = TypeVar("T")
 
@@ -67,6 +61,25 @@ class Numbers:
     """The record of each picture."""
     digits: Inference
     """The predictions for the digits of all numbers, in their order. The numbers' records contain these records."""
+
+
+@dataclass(slots=True)
+class _NumberRead:
+    """The record of a picture, and what `Inference` needs of it."""
+
+    number: Number
+    classifier: Classifier
+    pass_rows: int
+    scores: Scores
+    pixels: Grey
+    normalized: NDArray[np.bool_]
+    ink: Grey | None
+    others: list[int | None]
+
+    @classmethod
+    def of(cls, read: ReadNumber, pass_rows: int) -> Self:
+        own = read.scores, read.pixels, read.normalized, read.ink, read.others
+        return cls(read.number(), read.classifier, pass_rows, *own)
 
 
 class DataPlane:
@@ -124,85 +137,51 @@ class DataPlane:
     async def read(self, batch: PictureBatch) -> Numbers:
         """Read the digits on all encoded pictures of a request. Raises what `infer` raises, and OtherClasses.
 
-        TooManyDigits means more than `digits.numbers.search.MAX_DIGITS` on a picture, or MNIST_MAX_BATCH in the
-        request. BatchTooLarge and NoRoom mean that its candidates take more memory than there is, or than is left.
+        TooManyDigits means more than `digits.finder.centres.MAX_CENTRES` on a picture, or MNIST_MAX_BATCH in the
+        request. BatchTooLarge and NoRoom mean that a view takes more memory than there is, or than is left.
         """
         pictures = await self._open(batch, decoding.open_pictures)
         batch.memory.reserve(decoding.prepared_bytes(pictures))
-        work = Work(_MAX_REQUEST_STEPS)
-        prepared: list[PreparedNumber] = []
-        candidates = 0
-        for index, picture in enumerate(pictures):
-            prepared.append(await self._within(work, picture.cost, batch.for_picture, index, prepare, picture))
-            batch.memory.reserve(prepared[-1].pixels.nbytes)
-            candidates += len(prepared[-1].pixels)
-            if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
-                raise TooManyDigits(
-                    f"expected pictures of at most {self._max_digits} digits together, found {candidates} candidates "
-                    f"for digits on the first {index + 1}"
-                )
-        judged = await self._served.classify(np.concatenate([each.pixels for each in prepared]), only_scores=True)
-        judged.classifier.require_digits()
-        read: list[ReadNumber] = []
-        start = 0
-        for index, each in enumerate(prepared):
-            scores = judged.scores.select(slice(start, start := start + len(each.pixels)))
-            size = len(each.pixels)
-            read.append(await self.decode_threads.read(size, batch.for_picture, index, ReadNumber.of, each, scores))
-        await self._read_again(batch, pictures, read, judged.classifier, work)
-        digits = sum(len(each.reading.digits) for each in read)
-        if digits > self._max_digits:
-            raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
-        numbers = [each.number(judged.classifier) for each in read]
+        while True:
+            numbers = [number async for number in self._read_all(batch, pictures)]
+            if all(number.classifier is numbers[0].classifier for number in numbers):
+                break  # else another version is served meanwhile
         inference = Inference(
-            judged.classifier,
-            Scores.joined([each.chosen for each in read]),
-            [digit for number in numbers for digit in number["digits"]],
-            judged.pass_rows,
-            np.concatenate([each.pixels for each in read]),
-            are_normalized([each.prepared.steps for each in read for _ in each.reading.digits]),
-            [each.prepared.ink for each in read],
-            [found.other for each in read for found in each.reading.digits],
+            numbers[0].classifier,
+            Scores.joined([each.scores for each in numbers]),
+            [digit for each in numbers for digit in each.number["digits"]],
+            max(each.pass_rows for each in numbers),
+            np.concatenate([each.pixels for each in numbers]),
+            np.concatenate([each.normalized for each in numbers]),
+            [each.ink for each in numbers],
+            [other for each in numbers for other in each.others],
         )
         self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
-        return Numbers(numbers, inference)
+        return Numbers([each.number for each in numbers], inference)
 
-    async def _within(self, all_work: Work, size: int, segment: Callable[..., T], *args: Any) -> T:
-        """Run a reading in a thread for its size and its steps. `all_work` is the work of the request so far.
-
-        Raises TooManyDigits if the pictures of the request take too many steps.
-        """
-        work = Work(_USUAL_STEPS)
-        try:
-            result = await self.decode_threads.read(size, segment, *args, work)
-        except TooManyDigits:
-            if not work.is_exceeded:
-                raise
-        if work.is_exceeded:
-            result = await self.decode_threads.run(MAX_LARGE_SIZE, segment, *args, work := Work())
-        all_work.spend(work.steps)
-        return result
-
-    async def _read_again(
-        self, batch: PictureBatch, pictures: list[Picture], read: list[ReadNumber], classifier: Classifier, work: Work
-    ) -> None:
-        """Take another look at each picture with a doubtful number, and keep the better of both readings."""
-        again: list[tuple[int, PreparedNumber]] = []
-        for index, each in enumerate(read):
-            if each.is_doubtful(classifier):
-                other = await self._within(work, pictures[index].cost, look_again, pictures[index], each.prepared)
+    async def _read_all(self, batch: PictureBatch, pictures: list[Picture]) -> AsyncIterator["_NumberRead"]:
+        """Read the pictures one after the other, so that only one of them needs memory for what the finder sees."""
+        digits = held = 0
+        for index, picture in enumerate(pictures):
+            prepared = await self.decode_threads.read(picture.cost, batch.for_picture, index, prepare, picture)
+            batch.memory.reserve(max(0, prepared.nbytes - held))
+            held = max(held, prepared.nbytes)
+            judged = await self._served.classify(prepared.pixels, only_scores=True)
+            judged.classifier.require_digits()
+            read = ReadNumber.of(prepared, judged.classifier, judged.scores)
+            if read.is_doubtful:
+                other = await self.decode_threads.read(picture.cost, batch.for_picture, index, read.look_again, picture)
                 if other is not None:
-                    batch.memory.reserve(other.pixels.nbytes)
-                    again.append((index, other))
-        if not again:
-            return
-        judged = await self._served.classify(np.concatenate([each.pixels for _, each in again]), only_scores=True)
-        if judged.classifier is not classifier:  # another version is served meanwhile
-            return
-        start = 0
-        for index, other in again:
-            scores = judged.scores.select(slice(start, start := start + len(other.pixels)))
-            read[index] = await self.decode_threads.read(len(other.pixels), read[index].compared_with, other, scores)
+                    again = await self._served.classify(other.pixels, only_scores=True)
+                    if again.classifier is judged.classifier:  # else another version is served meanwhile
+                        read = read.after(other, again.scores)
+            digits += len(read.pixels)
+            if digits > self._max_digits:
+                raise TooManyDigits(
+                    f"expected pictures of at most {self._max_digits} digits together, found {digits} on the first "
+                    f"{index + 1}"
+                )
+            yield _NumberRead.of(read, judged.pass_rows)
 
     def _batcher(self, version: int) -> Batcher:
         """Return the batcher of one version. Different versions cannot share a pass."""

@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from app.errors import Overloaded
 from app.inference.memory_budget import MemoryBudget
+from digits.finder.views import VIEW_BYTES
 from digits.picture import BYTES_PER_PIXEL
 from digits.pictures.decode_limits import MAX_DECODE_BYTES
 
@@ -155,10 +156,9 @@ class DecodeThreads:
         return await self._large.run(self._run_large, size, partial(function, *args, **kwargs))
 
     async def read(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a job that reads numbers, which takes up to 0.3 s. Other small jobs take a few milliseconds."""
-        if size <= SMALL_SIZE:
-            return await self._reading.run(function, *args, **kwargs)
-        return await self.run(size, function, *args, **kwargs)
+        """Run a job that reads a number, with the memory of a view. It takes up to a second, other small jobs 10 ms."""
+        needed = size + VIEW_BYTES // BYTES_PER_PIXEL
+        return await self._reading.run(self._run_large, needed, partial(function, *args, **kwargs))
 
     def _run_large(self, size: int, call: Callable[[], T]) -> T:
         with self._memory_budget.decoding(size * BYTES_PER_PIXEL):

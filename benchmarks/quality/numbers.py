@@ -5,12 +5,12 @@
 The first table has, for each family of `number_pictures.py`, the share of pictures whose whole text is right, the
 errors per digit (edit distance), and the processor time per picture. A text is accepted if the reply's `accept` is
 true. The row "plain" has all kinds of PLAIN together. The second table has the pictures without a digit (of
-`without_digit.py`) on which a digit is invented. With `--finder`, the finder reads instead of the rules. Develop with
-`--from validation`. The test digits are for final figures.
+`without_digit.py`) on which a digit is invented. Develop with `--from validation`. The test
+digits are for final figures.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,9 @@ from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.number_pictures import NUMBERS, PLAIN, NumberPicture, numbers
 from benchmarks.quality.without_digit import all_without_digit
 from digits.errors import NoInk, TooManyDigits
-from digits.finder import network
-from digits.finder.read import read
+from digits.finder.read import read_number
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction
-from digits.numbers.read import read_number
 from digits.picture import Picture
 
 WITHOUT_DIGIT = 200
@@ -61,12 +59,8 @@ def edit_distance(first: str, second: str) -> int:
     return distances[-1]
 
 
-Reader = Callable[[Classifier, Picture], tuple[str, bool, list[Prediction]]]
-"""Returns the text of a picture, whether it is accepted, and the digits, none if the picture is refused."""
-
-
-def by_rules(classifier: Classifier, picture: Picture) -> tuple[str, bool, list[Prediction]]:
-    """Read as the service does."""
+def read(classifier: Classifier, picture: Picture) -> tuple[str, bool, list[Prediction]]:
+    """Return the text of a picture, whether it is accepted, and the digits. There are none if it is refused."""
     try:
         number = read_number(classifier, picture)
     except (NoInk, TooManyDigits):
@@ -74,19 +68,10 @@ def by_rules(classifier: Classifier, picture: Picture) -> tuple[str, bool, list[
     return number["text"], number.get("accept", False), number["digits"]
 
 
-def by_finder(classifier: Classifier, picture: Picture) -> tuple[str, bool, list[Prediction]]:
-    """Read what the finder finds."""
-    try:
-        reading = read(network.shipped(), classifier, picture)
-    except NoInk:
-        return "", False, []
-    return "\n".join(reading.lines), reading.is_accepted, reading.digits
-
-
-def score(reader: Reader, classifier: Classifier, picture: NumberPicture) -> Score:
+def score(classifier: Classifier, picture: NumberPicture) -> Score:
     """Read one picture, and compare."""
     began = time.process_time()
-    text, is_accepted, _ = reader(classifier, Picture(picture.data))
+    text, is_accepted, _ = read(classifier, Picture(picture.data))
     milliseconds = 1000 * (time.process_time() - began)
     digits = len(picture.text.replace("\n", ""))
     return Score(text == picture.text, is_accepted, edit_distance(picture.text, text), digits, milliseconds)
@@ -106,13 +91,13 @@ def row(name: str, scores: Sequence[Score]) -> list[str]:
     ]
 
 
-def invented(reader: Reader, classifier: Classifier, count: int) -> list[list[str]]:
+def invented(classifier: Classifier, count: int) -> list[list[str]]:
     """Return the rows of the table of pictures without a digit."""
     rows = []
     for name, pictures in all_without_digit(count).items():
         wrong = refused = 0
         for data in pictures:
-            _, _, found = reader(classifier, Picture(data))
+            _, _, found = read(classifier, Picture(data))
             refused += not found
             wrong += any(digit.get("is_digit", True) for digit in found)
         rows.append([name, str(len(pictures)), str(refused), str(wrong)])
@@ -126,17 +111,16 @@ def main() -> None:
     arguments.add_argument("model", type=Path, metavar="MODEL", help="folder of a version")
     arguments.add_argument("--pictures", type=int, default=200, help="pictures of each family (default: %(default)s)")
     arguments.add_argument("--only", default="", metavar="TEXT", help="only the families whose names contain this")
-    arguments.add_argument("--finder", action="store_true", help="read with the finder")
     add_part(arguments)
     options = arguments.parse_args()
-    classifier, reader = Classifier.load(options.model), by_finder if options.finder else by_rules
+    classifier = Classifier.load(options.model)
     digits, labels = load_part(options.part)
     rows, plain = [], []
     for name in (name for name in NUMBERS if options.only in name):
         progress(name)
         count = min(options.pictures, SHEETS) if name.startswith("sheet") else options.pictures
         pictures = numbers(name, digits, labels, count, rng_of(name))
-        scores = [score(reader, classifier, picture) for picture in pictures]
+        scores = [score(classifier, picture) for picture in pictures]
         plain += scores if name in PLAIN else []
         rows.append(row(name, scores))
     rows += [row("plain", plain)] if plain else []
@@ -146,7 +130,7 @@ def main() -> None:
     print(table([*heads, "ms a picture"], rows))
     progress("without a digit")
     heads = ["without a digit", "pictures", "refused", "a digit invented"]
-    print(f"\n{table(heads, invented(reader, classifier, WITHOUT_DIGIT))}")
+    print(f"\n{table(heads, invented(classifier, WITHOUT_DIGIT))}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, rng_of
 from benchmarks.quality.marks import MARKED, STEMMED
 from benchmarks.quality.mnist_digits import add_part, load_part
-from benchmarks.quality.numbers import by_rules
+from benchmarks.quality.numbers import read
 from benchmarks.quality.papers import ON_PAPER
 from benchmarks.quality.without_digit import all_without_digit
 from digits.errors import NoInk
@@ -180,7 +180,7 @@ def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
 
 
 def _read(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
-    text, is_accepted, _ = by_rules(classifier, picture)
+    text, is_accepted, _ = read(classifier, picture)
     return text, is_accepted
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from digits.finder.read import Number, ambiguous_count, non_digit_count, read_number
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
 from digits.normalization.mnist_form import Mode
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import Number, ambiguous_count, non_digit_count, read_number
 from digits.percent import percent
 from digits.picture import Picture
 

@@ -1,17 +1,19 @@
 """Find the digits of a picture: each in MNIST form, with its line and its box, and the marks beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, typical_height
 from digits.finder.network import CLASSES, FinderNetwork
 from digits.finder.ownership import share_out
 from digits.finder.views import View, look
+from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.redraw import redraw
 
 LEAST_HEAT, DOUBTFUL_HEAT = 0.36, 0.2
@@ -34,13 +36,38 @@ _AS_LARGE = 0.45
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of a picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.x, self.y, self.x + self.width, self.y + self.height
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    @classmethod
+    def around(cls, corners: ArrayLike) -> Self:
+        """Return the box of whole pixels around at least one other, (N, 4): the `corners` of each."""
+        left, top, right, bottom = np.transpose(corners)
+        x, y = int(left.min() + 1e-3), int(top.min() + 1e-3)  # 46 may be 45.999...
+        return cls(x, y, max(1, round(float(right.max())) - x), max(1, round(float(bottom.max())) - y))
+
+
+@dataclass(frozen=True, slots=True)
 class FoundDigit:
-    """A digit. Its box is in pixels of the picture."""
+    """A digit."""
 
     pixels: Grey
     """uint8 (28, 28)"""
-    box: tuple[float, float, float, float]
-    """Left, top, right and bottom."""
+    box: Box
     line: int
     """From 0 at the top."""
     heat: float
@@ -49,12 +76,12 @@ class FoundDigit:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What is written beside the digits and is no digit. Its box is in pixels of the picture."""
+class FoundMark:
+    """What is written beside the digits and is no digit, or may be none."""
 
     kind: str
     """One of CLASSES behind the digits."""
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +90,7 @@ class Findings:
 
     digits: list[FoundDigit]
     """In reading order."""
-    marks: list[Mark]
-    doubts: int
-    """Number of centres that may be digits, and were not taken for one."""
-    strange: int
-    """Number of connected marks about as large as a digit that belong to no digit and to no mark."""
+    marks: list[FoundMark]
 
 
 class Finder:
@@ -75,10 +98,11 @@ class Finder:
 
     def __init__(self, network: FinderNetwork, grey: Grey) -> None:
         """Look at a picture, uint8 (height, width)."""
+        self._size = grey.shape[::-1]
         self._view = look(network, grey, LEAST_HEAT)
         self._centres = self._view.digits
         self._marks = centres(self._view.maps, 1, MARK_HEAT)
-        self._doubts = len(centres(self._view.maps, 0, DOUBTFUL_HEAT)) - len(self._centres)
+        self._doubts = [each for each in centres(self._view.maps, 0, DOUBTFUL_HEAT) if each.heat <= LEAST_HEAT]
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""
@@ -88,27 +112,52 @@ class Finder:
             if (pixels := _redrawn(owner == number, coverage)) is not None:
                 digits.append((each, pixels))
         lines = in_lines(digits)
+        strange = _strange(self._view, owner, self._centres)
         self._centres = [each for row in lines for each, _ in row]
         found = [
-            FoundDigit(pixels, self._box(each), line, each.heat, each.classes[:10] / max(each.classes[:10].sum(), 1e-6))
+            FoundDigit(
+                pixels, self._box(each.corners), line, each.heat, each.classes[:10] / max(each.classes[:10].sum(), 1e-6)
+            )
             for line, row in enumerate(lines)
             for each, pixels in row
         ]
-        marks = [Mark(each.kind if each.kind in CLASSES[10:] else "other", self._box(each)) for each in self._marks]
-        return Findings(found, marks, self._doubts, _strange(self._view, owner, self._centres))
+        marks = [
+            FoundMark(each.kind if each.kind in CLASSES[10:] else "other", self._box(each.corners))
+            for each in self._marks
+        ]
+        other = [*(each.corners for each in self._doubts), *strange]
+        return Findings(found, [*marks, *(FoundMark("other", self._box(corners)) for corners in other)])
 
-    def without(self, index: int) -> Findings:
-        """Return what is written if this digit of the last findings is no digit. The others may take its ink."""
-        self._centres = [each for number, each in enumerate(self._centres) if number != index]
-        self._doubts += 1
+    def without(self, indices: Collection[int]) -> Findings:
+        """Return what is written if these digits of the last findings are none. The others may take their ink."""
+        self._doubts += [each for number, each in enumerate(self._centres) if number in indices]
+        self._centres = [each for number, each in enumerate(self._centres) if number not in indices]
         return self.find()
 
-    def _box(self, centre: Centre) -> tuple[float, float, float, float]:
+    @property
+    def ink(self) -> Grey:
+        """Where the finder saw the ink of digits: grey values, uint8, at most 128 pixels along the longer side."""
+        view, width, height = self._view, *self._size
+        scale = min(1.0, REDUCED_SIDE / max(self._size))
+        shown = np.zeros((max(1, round(height * scale)), max(1, round(width * scale))), np.uint8)
+        left, top = round(view.left * scale), round(view.top * scale)
+        part = [max(1, round(side / view.scale * scale)) for side in view.grey.shape[::-1]]
+        ink = cv2.resize(np.rint(255 * view.maps.ink[0]).astype(np.uint8), part, interpolation=cv2.INTER_AREA)
+        target = shown[top : top + part[1], left : left + part[0]]
+        target[:] = ink[: target.shape[0], : target.shape[1]]
+        return shown
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the view."""
+        maps = self._view.maps
+        return sum(each.nbytes for each in (self._view.grey, maps.heat, maps.votes, maps.sizes, maps.classes, maps.ink))
+
+    def _box(self, corners: tuple[float, float, float, float]) -> Box:
+        """Return the box in pixels of the picture, for corners in the view."""
         view = self._view
-        left, top, right, bottom = (
-            each / view.scale + (view.left, view.top)[axis % 2] for axis, each in enumerate(centre.corners)
-        )
-        return left, top, right, bottom
+        start, size = np.array([view.left, view.top] * 2), np.array(self._size * 2)
+        return Box.around([np.clip(np.array(corners) / view.scale + start, 0, size)])
 
 
 def _redrawn(mine: NDArray[np.bool_], coverage: Floats) -> Grey | None:
@@ -138,13 +187,19 @@ def in_lines(digits: Sequence[tuple[Centre, Grey]]) -> list[list[tuple[Centre, G
     return sorted(lines, key=lambda line: float(np.mean([each.y for each, _ in line])))
 
 
-def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> int:
-    """Return how many connected marks of the pen are about as large as a digit, and belong to no digit or mark."""
+def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> list[tuple[float, float, float, float]]:
+    """Return the connected marks of the pen that are about as large as a digit, and belong to no digit or mark.
+
+    Each is its left, top, right and bottom in pixels of the view.
+    """
     if not digits:
-        return 0
+        return []
     owned = cv2.dilate((owner >= 0).astype(np.uint8), np.ones((5, 5), np.uint8))
     free = ((view.maps.ink[1] > 0.5) & (owned == 0)).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(free)
     height = typical_height(digits)
-    widths, heights, areas = stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT], stats[1:, cv2.CC_STAT_AREA]
-    return int(np.sum((heights > _AS_LARGE * height) & (widths < 2.5 * height) & (areas > 0.5 * height)))
+    return [
+        (x, y, x + wide, y + high)
+        for x, y, wide, high, area in stats[1:].tolist()
+        if high > _AS_LARGE * height and wide < 2.5 * height and area > 0.5 * height
+    ]

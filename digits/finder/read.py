@@ -1,15 +1,30 @@
-"""Read the digits on a picture: the finder says where they are, and the classifier what they are."""
+"""Read the digits on a picture: the finder says where they are, and the classifier what they are.
 
-from dataclasses import dataclass
+prepared = prepare(picture)
+read = ReadNumber.of(prepared, classifier, classifier.scores(to_features(prepared.pixels)))
+
+If a digit is doubtful, `read.look_again(picture)` prepares another look, and `read.after` chooses. A picture of one
+digit is read as `/predict` reads it.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal, NotRequired, Self, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
-from digits.errors import NoInk
-from digits.features import Floats, to_features
-from digits.finder.find import Finder, Findings
-from digits.finder.network import FinderNetwork
-from digits.model.classifier import Classifier, Scores
-from digits.model.predictions import Prediction, predictions
+from digits.errors import NoInk, TooManyDigits
+from digits.features import Floats, Grey, to_features
+from digits.finder.centres import MAX_CENTRES
+from digits.finder.find import Box, Finder, Findings, FoundMark
+from digits.finder.network import CLASSES, shipped
+from digits.model.choice import digit_costs
+from digits.model.classifier import Classifier, ModelName, Scores
+from digits.model.predictions import Judged, Prediction, choices_of, predictions
+from digits.normalization.mnist_form import are_normalized
+from digits.normalization.normalize import Normalized, is_cut_off
 from digits.picture import Picture
 
 CERTAIN_HEAT = 0.6
@@ -18,60 +33,308 @@ CERTAIN_HEAT = 0.6
 _HEAT_WEIGHT, _MOST_STRANGE = 1.5, 0.5
 """A centre is no digit if its novelty, less the first times its heat, is above the second."""
 
+_MAX_NOVELTY = 0.8
+"""The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
+
+_FINDERS_SHARE = 0.3
+"""Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
+
+_SEPARATORS = CLASSES[10:-1]
+_SMALL_SEPARATORS = "point", "comma", "colon"
+"""They do not count as left out."""
+
+
+class Mark(TypedDict):
+    """What is written beside the digits and is no digit, or may be none."""
+
+    kind: Literal["separator", "other"]
+    """A separator is a point, a comma, a colon, a dash or a slash."""
+    box: Box
+    line: int
+    """The line of digits that it is in or near, from 0."""
+    after: int
+    """Number of digits of the line before it."""
+
+
+class Number(TypedDict):
+    """The digits on one picture."""
+
+    text: str
+    """The lines, with newlines between them."""
+    lines: list[str]
+    """The digits of each line."""
+    digits: list[Prediction]
+    """In reading order, each with its `line` and its `box`."""
+    marks: list[Mark]
+    """What is no digit."""
+    left_out: int
+    """Number of marks that are about as large as a digit, or dashes."""
+    model: ModelName
+    ink: NotRequired[Grey]
+    """Where the finder, or the ink network, saw ink, if a client asked for it."""
+    accept: NotRequired[bool]
+    """Whether the number needs no check by a person. Absent if its digits do not have it."""
+
+
+Marks = Literal["count", "ignore"]
+"""Whether separators between digits count as marks."""
+
+
+def set_accept(number: Number, marks: Marks = "count") -> None:
+    """Set whether the number needs no check by a person: all of its digits are accepted, and no mark counts."""
+    if "accept" in number["digits"][0]:
+        counted = [mark for mark in number["marks"] if marks == "count" or not _is_between(mark, number["lines"])]
+        number["accept"] = not counted and all(digit["accept"] for digit in number["digits"])
+
+
+def _is_between(mark: Mark, lines: Sequence[str]) -> bool:
+    """Return whether a mark separates digits."""
+    return mark["kind"] == "separator" and 0 < mark["after"] < len(lines[mark["line"]])
+
+
+def ambiguous_count(number: Number) -> int | None:
+    """Return how many digits may be another digit. None if the version has no prediction sets."""
+    digits = number["digits"]
+    if "prediction_set" not in digits[0]:
+        return None
+    return sum(digit["prediction_set"] != [digit["digit"]] for digit in digits)
+
+
+def non_digit_count(number: Number) -> int | None:
+    """Return how many digits do not look like one: `is_digit` is false. None if the version has no novelty."""
+    return sum(not digit["is_digit"] for digit in number["digits"]) if "is_digit" in number["digits"][0] else None
+
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """The digits on a picture, and what was found beside them."""
+class PreparedNumber:
+    """What a picture may show: one digit, several, or either."""
 
-    lines: list[str]
-    digits: list[Prediction]
-    """In reading order, each with its line and its box."""
-    findings: Findings
-    is_accepted: bool
-    """Whether no person has to check it."""
+    size: tuple[int, int]
+    """Width and height of the picture in pixels, as displayed."""
+    whole: Normalized | None = None
+    """The picture as one digit, as `/predict` prepares it."""
+    finder: Finder | None = None
+    findings: Findings | None = None
+    """What the finder found. None if the picture is in MNIST form."""
+    has_several: bool = False
+    """Whether the digits that the finder found may be read."""
+
+    @property
+    def pixels(self) -> Grey:
+        """uint8 (N, 28, 28): the digits that the finder found, and the whole. N is at least 1."""
+        found = [digit.pixels for digit in self.findings.digits] if self.findings and self.has_several else []
+        return np.array([*found, *([] if self.whole is None else choices_of([self.whole]))])
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        return self.pixels.nbytes + (0 if self.finder is None else self.finder.nbytes)
 
 
-def read(network: FinderNetwork, classifier: Classifier, picture: Picture) -> Reading:
+def prepare(picture: Picture) -> PreparedNumber:
+    """Decode a picture and find its digits.
+
+    Raises:
+        InvalidImage, NoInk, TooManyDigits: the picture has none, or too many.
+    """
+    whole = None
+    if picture.upright_size == (28, 28):
+        with suppress(NoInk):
+            whole = picture.prepare("auto")
+        if whole is not None and not are_normalized([whole.steps])[0]:
+            return PreparedNumber(picture.upright_size, whole)
+    finder = Finder(shipped(), picture.grey())
+    return _prepared(picture, finder, finder.find())
+
+
+def _prepared(picture: Picture, finder: Finder, findings: Findings) -> PreparedNumber:
+    """Prepare the picture as one digit too, unless several are certain. Raises NoInk and TooManyDigits."""
+    digits, whole, blank = findings.digits, None, None
+    if len(digits) >= MAX_CENTRES:
+        raise TooManyDigits(f"expected a picture of fewer than {MAX_CENTRES} digits, found {len(digits)} or more")
+    if sum(digit.heat >= CERTAIN_HEAT for digit in digits) < 2:
+        try:
+            whole = picture.prepare("auto")
+        except NoInk as exc:
+            blank = exc
+    if whole is None and not digits:
+        raise blank or NoInk("no digit found: the picture has only marks that are no digits")
+    has_several = len(digits) > 1 or whole is None
+    return PreparedNumber(picture.upright_size, whole, finder, findings, has_several)
+
+
+def read_number(classifier: Classifier, picture: Picture) -> Number:
     """Decode a picture and read its digits.
-
-    A digit is not accepted if the finder takes it for another one than the classifier does.
 
     Raises:
         OtherClasses: the model's classes are not the digits.
-        InvalidImage, NoInk: the picture cannot be decoded, or has no digit.
+        InvalidImage, NoInk, TooManyDigits: the picture cannot be read.
     """
     classifier.require_digits()
-    finder = Finder(network, picture.grey())
-    findings = finder.find()
-    while findings.digits:
-        scores = classifier.scores(to_features(np.stack([digit.pixels for digit in findings.digits])))
-        index = _least_like_a_digit(findings, scores)
-        if index is None:
-            return _reading(classifier, findings, scores)
-        findings = finder.without(index)
-    raise NoInk("no digit found: the picture has no pen strokes, or only marks that are no digits")
+    prepared = prepare(picture)
+    read = ReadNumber.of(prepared, classifier, classifier.scores(to_features(prepared.pixels)))
+    if read.is_doubtful and (other := read.look_again(picture)) is not None:
+        read = read.after(other, classifier.scores(to_features(other.pixels)))
+    return read.number()
 
 
-def _least_like_a_digit(findings: Findings, scores: Scores) -> int | None:
-    """Return the doubtful centre that looks least like a digit. None if all others look like one, or if it is alone."""
-    if len(findings.digits) == 1 or scores.novelty is None:
-        return None
-    heats: Floats = np.array([digit.heat for digit in findings.digits], np.float32)
-    strangeness = np.where(heats < CERTAIN_HEAT, scores.novelty - _HEAT_WEIGHT * heats, -np.inf)
-    index = int(strangeness.argmax())
-    return index if strangeness[index] >= _MOST_STRANGE else None
+@dataclass(frozen=True, slots=True)
+class ReadNumber:
+    """The reading of a picture."""
+
+    classifier: Classifier
+    prepared: PreparedNumber
+    several: Scores | None
+    """Of the digits that the finder found. None if the picture was read as one digit."""
+    others: list[int | None]
+    """For each digit, what else it may be, because another look or the finder says so."""
+    one: Judged | None
+    """What the picture shows as one digit. None if it was read as several."""
+
+    @classmethod
+    def of(cls, prepared: PreparedNumber, classifier: Classifier, scores: Scores) -> Self:
+        """Read what was prepared. `scores` are those of its `pixels`."""
+        found = prepared.findings.digits if prepared.findings and prepared.has_several else []
+        several = scores.select(slice(len(found))) if found else None
+        if prepared.whole is not None:
+            one = Judged.at_first_look(classifier, [prepared.whole], scores.select(slice(len(found), None)))
+            record, seen = one.records[0], one.seen[0]
+            if several is None or record.get("accept", False) or seen.cost <= digit_costs(several).mean():
+                return cls(classifier, prepared, None, [seen.other], one)
+        assert several is not None
+        together, others = _together(several, [digit.classes for digit in found])
+        return cls(classifier, prepared, together, others, None)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether another look may be better."""
+        return bool(self._strangers()) if self.one is None else bool(self.one.doubtful())
+
+    def look_again(self, picture: Picture) -> PreparedNumber | None:
+        """Decode a picture again if a digit is doubtful, and return another look at it. None if there is none.
+
+        Among several digits, those that are the least like a digit are taken for other marks.
+        """
+        if self.one is not None:
+            first = self.one.doubtful()
+            other = picture.look_again(first[0]) if first else None
+            return None if other is None else replace(self.prepared, whole=other, has_several=False)
+        strangers = self._strangers()
+        if not strangers or self.prepared.finder is None:
+            return None
+        return _prepared(picture, self.prepared.finder, self.prepared.finder.without(strangers))
+
+    def _strangers(self) -> list[int]:
+        """Return the doubtful centres that do not look like a digit, but not all of them."""
+        if self.several is None or self.several.novelty is None or self.prepared.findings is None:
+            return []
+        heats: Floats = np.array([digit.heat for digit in self.prepared.findings.digits], np.float32)
+        strangeness = np.where(heats < CERTAIN_HEAT, self.several.novelty - _HEAT_WEIGHT * heats, -np.inf)
+        strangers: list[int] = np.flatnonzero(strangeness >= _MOST_STRANGE).tolist()
+        return strangers if len(strangers) < len(heats) else []
+
+    def after(self, other: PreparedNumber, scores: Scores) -> "ReadNumber":
+        """Return the better of this reading and the one after another look. `scores` are those of its `pixels`."""
+        if self.one is not None and other.whole is not None:
+            one = self.one.after_second_look({0: other.whole}, scores)
+            return replace(self, one=one, others=[one.seen[0].other])
+        return self.of(other, self.classifier, scores)
+
+    @property
+    def scores(self) -> Scores:
+        """Of the digits."""
+        if self.one is not None:
+            return self.one.scores
+        assert self.several is not None
+        return self.several
+
+    @property
+    def pixels(self) -> Grey:
+        """uint8 (digits, 28, 28)"""
+        if self.one is not None:
+            return self.one.seen[0].normalized.pixels[None]
+        return self.prepared.pixels[: len(self.scores.probabilities)]
+
+    @property
+    def normalized(self) -> NDArray[np.bool_]:
+        """Which of the digits were not in MNIST form, (digits,)."""
+        if self.one is not None:
+            return are_normalized([self.one.seen[0].normalized.steps])
+        return np.ones(len(self.scores.probabilities), bool)
+
+    @property
+    def ink(self) -> Grey | None:
+        """Where ink was seen. None if it was not needed."""
+        if self.one is not None:
+            return self.one.seen[0].normalized.ink
+        return None if self.prepared.finder is None else self.prepared.finder.ink
+
+    def number(self) -> Number:
+        """Return the record."""
+        boxes, lines = self._places()
+        if self.one is not None:
+            record = self.one.records[0].copy()
+            del record["preprocessing"], record["model"]
+            record.pop("left_out", None)
+            digits = [record]
+        else:
+            digits = predictions(self.classifier, self.scores, self.normalized, self.others)
+        rows = [""] * (lines[-1] + 1)
+        for digit, line, box in zip(digits, lines, boxes, strict=True):
+            rows[line] += str(digit["digit"])
+            if len(digits) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY:
+                digit["is_digit"] = digit["accept"] = False
+            digit["line"], digit["box"] = line, box
+        found = self._marks(boxes)
+        number: Number = {
+            "text": "\n".join(rows),
+            "lines": rows,
+            "digits": digits,
+            "marks": [_placed(mark, boxes, lines) for mark in found],
+            "left_out": sum(mark.kind not in _SMALL_SEPARATORS for mark in found),
+            "model": self.classifier.model_name,
+        }
+        set_accept(number)
+        return number
+
+    def _places(self) -> tuple[list[Box], list[int]]:
+        """Return the box and the line of each digit."""
+        if self.one is not None:
+            return [Box.around([np.multiply(self.one.seen[0].normalized.part, self.prepared.size * 2)])], [0]
+        assert self.prepared.findings is not None
+        digits = self.prepared.findings.digits
+        return [digit.box for digit in digits], [digit.line for digit in digits]
+
+    def _marks(self, boxes: Sequence[Box]) -> list[FoundMark]:
+        """Return what is beside the digits."""
+        found = [] if self.prepared.findings is None else self.prepared.findings.marks
+        picture = Box(0, 0, *self.prepared.size)
+        if self.one is not None:
+            left_out = self.one.records[0].get("left_out", 0)
+            return [*found[:left_out], *[FoundMark("other", picture)] * (left_out - len(found))]
+        number = Box.around([box.corners for box in boxes])
+        is_cut = is_cut_off(number.corners, self.prepared.size[::-1], number.height)
+        return [*found, *[FoundMark("other", number)] * is_cut]
 
 
-def _reading(classifier: Classifier, findings: Findings, scores: Scores) -> Reading:
-    found = findings.digits
-    witnesses = [int(digit.classes.argmax()) for digit in found]
-    digits = predictions(classifier, scores, np.ones(len(found), bool), witnesses)
-    lines = [""] * (found[-1].line + 1)
-    for digit, each in zip(digits, found, strict=True):
-        lines[each.line] += str(digit["digit"])
-        left, top, right, bottom = (round(side) for side in each.box)
-        digit["line"] = each.line
-        digit["box"] = {"x": left, "y": top, "width": right - left, "height": bottom - top}
-    beside = len(findings.marks) + findings.doubts + findings.strange
-    is_accepted = not beside and all(digit.get("accept", False) for digit in digits)
-    return Reading(lines, digits, findings, is_accepted)
+def _together(scores: Scores, classes: Sequence[Floats]) -> tuple[Scores, list[int | None]]:
+    """Return what the classifier and the finder say of digits together, and for each what only one of them says."""
+    finders = np.array(classes)
+    probabilities = scores.probabilities ** (1 - _FINDERS_SHARE) * (finders + 1e-3) ** _FINDERS_SHARE
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    opinions = np.stack([finders.argmax(axis=1), scores.probabilities.argmax(axis=1)], axis=1).tolist()
+    others = [
+        next((digit for digit in said if digit != together), None)
+        for said, together in zip(opinions, probabilities.argmax(axis=1).tolist(), strict=True)
+    ]
+    return Scores(probabilities.astype(np.float32), scores.novelty), others
+
+
+def _placed(mark: FoundMark, boxes: Sequence[Box], lines: Sequence[int]) -> Mark:
+    """Return a mark with its place among the digits."""
+    x, y = mark.box.middle
+    near = min(range(len(boxes)), key=lambda index: np.hypot(boxes[index].middle[0] - x, boxes[index].middle[1] - y))
+    line = lines[near]
+    after = sum(box.middle[0] < x for box, its_line in zip(boxes, lines, strict=True) if its_line == line)
+    kind: Literal["separator", "other"] = "separator" if mark.kind in _SEPARATORS else "other"
+    return {"kind": kind, "box": mark.box, "line": line, "after": after}

@@ -17,7 +17,10 @@ MAX_VIEWS = 4
 """Of a picture."""
 
 MAX_VIEW_PIXELS = 600_000
-"""Of a view. The network needs 80 bytes for each."""
+"""Of a view."""
+
+VIEW_BYTES = 80 * MAX_VIEW_PIXELS
+"""Memory that the network takes at most while it looks at a view."""
 
 _SURE_SIDE, _LEGIBLE = 256, 9.0
 """From this side on, a view in which digits have this height is enough."""

@@ -10,8 +10,8 @@ from PIL import Image
 
 from digits.errors import DigitsError
 from digits.features import Grey
+from digits.finder.read import read_number
 from digits.model.classifier import Classifier
-from digits.numbers.read import read_number
 from digits.picture import Picture
 from tests.conftest import encoded
 

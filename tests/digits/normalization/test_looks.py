@@ -11,13 +11,13 @@ from benchmarks.quality.families import light, stroked
 from benchmarks.quality.number_pictures import numbers
 from benchmarks.quality.papers import ON_PAPER
 from digits.features import Floats, Grey
+from digits.finder.read import read_number
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
 from digits.normalization.light import even_light
 from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, even_paper
-from digits.numbers.read import read_number
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 

@@ -10,13 +10,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.quality.families import cut, enlarged, on_paper
-from digits.errors import NoInk, TooManyDigits
+from digits.errors import NoInk
 from digits.features import Grey, to_features
-from digits.model.classifier import Classifier, Scores
-from digits.numbers.read import Number, PreparedNumber, ReadNumber, read_number
-from digits.numbers.segment import Segmentation, segment
-from digits.numbers.sheet import find_sheet
-from digits.numbers.work import Work
+from digits.finder.read import Number, read_number
+from digits.model.classifier import Classifier
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -45,11 +42,6 @@ def page(written: list[Grey], *lines: str, gap: int = 20) -> Grey:
 
 def read(classifier: Classifier, picture: Grey | Image.Image, **options: Any) -> Number:
     return read_number(classifier, Picture(encoded(picture, **options)))
-
-
-def segmented(picture: Grey) -> Segmentation:
-    height, width = picture.shape
-    return segment(find_sheet(picture, Work()), width, height, Work())
 
 
 @pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
@@ -84,11 +76,7 @@ def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Class
 def test_digits_that_touch_are_cut_into_pieces_that_may_be_digits(classifier: Classifier, written: list[Grey]) -> None:
     picture = page(written, "20", gap=-3)
 
-    (line,) = segmented(picture).lines
-
     assert read(classifier, picture)["text"] == "20"
-    assert len(line.candidates) > 2
-    assert min(line.box(candidate).height for candidate in line.candidates) >= HEIGHT / 2
 
 
 Written = list[Grey]
@@ -172,21 +160,6 @@ def test_a_picture_without_a_digit_has_no_ink(classifier: Classifier, picture: G
         read(classifier, picture)
 
 
-@pytest.mark.parametrize(("novelty", "is_digit"), [(0.7, True), (0.9, False)])
-def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
-    classifier: Classifier, written: list[Grey], novelty: float, is_digit: bool
-) -> None:
-    paper = page(written, "17")
-    segmentation = segmented(paper)
-    prepared = PreparedNumber((paper.shape[1], paper.shape[0]), segmentation, [], None)
-    certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
-
-    number = ReadNumber.of(prepared, Scores(certain, np.array([0.2, novelty], dtype=np.float32))).number(classifier)
-
-    assert [digit["is_digit"] for digit in number["digits"]] == [True, is_digit]
-    assert number["accept"] is is_digit
-
-
 def test_a_comma_beside_a_zero_does_not_make_it_a_nine(classifier: Classifier, mnist: Mnist) -> None:
     three = mnist.pixels[mnist.labels == 3][3]
     texts = []
@@ -234,13 +207,6 @@ def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, 
     assert answer["digits"][0]["probabilities"] == pytest.approx(
         classifier.probabilities(to_features(mnist.pixels[:1]))[0].tolist()
     )
-
-
-def test_a_page_full_of_marks_is_refused(written: list[Grey], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digits.numbers.sheet.MAX_PARTS", 3)
-
-    with pytest.raises(TooManyDigits, match="at most 3 marks"):
-        find_sheet(page(written, "4071"), Work())
 
 
 @pytest.mark.parametrize("apart", [pytest.param(0.93, id="share a wall"), pytest.param(1.0, id="touch")])

@@ -1,1 +1,0 @@
-"""Pictures of several digits: find them, cut them apart, and read them."""

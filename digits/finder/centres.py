@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.finder.network import CLASSES, Maps
@@ -21,7 +22,7 @@ NARROW = 0.35
 """A box counts as at least this many times as wide as high, and as high as wide."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Centre:
     """A digit or a mark in a view. Lengths are in pixels of the view."""
 
@@ -33,6 +34,11 @@ class Centre:
     """In [0, 1]."""
     classes: Floats
     """Probability of each of CLASSES, float32."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Its middle, width and height."""
+        return self.x, self.y, self.width, self.height
 
     @property
     def corners(self) -> tuple[float, float, float, float]:
@@ -82,23 +88,33 @@ def _middles(heat: Floats, rows: Ints, columns: Ints) -> Floats:
 
 def _distinct(boxes: Floats) -> list[int]:
     """Return the boxes, the surest first, without those that are of the same digit as a surer one."""
-    middles, sizes = boxes[:, :2], boxes[:, 2:]
-    corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
-    areas = sizes.prod(axis=1)
     kept: list[int] = []
     for index in range(len(boxes)):
-        others = np.array(kept, int)
-        apart = np.abs(middles[others] - middles[index])
-        least = np.minimum(sizes[others], sizes[index])
-        near = np.maximum(least, NARROW * least[:, ::-1]) * _NEAR
-        common = np.minimum(corners[others, 2:], corners[index, 2:]) - np.maximum(
-            corners[others, :2], corners[index, :2]
-        )
-        shared = common.clip(0).prod(axis=1)
-        is_same = (apart < near).all(axis=1) | (shared > _OVERLAP * (areas[others] + areas[index] - shared))
-        if not (is_same | (shared > _INSIDE * np.minimum(areas[others], areas[index]))).any():
+        if not _are_same(boxes[kept], boxes[index]).any():
             kept.append(index)
     return kept
+
+
+def _are_same(boxes: Floats, box: Floats) -> NDArray[np.bool_]:
+    """Return which of the boxes, (N, 4), are of the same digit as another one. They are x, y, width and height."""
+    middles, sizes = boxes[:, :2], boxes[:, 2:]
+    apart = np.abs(middles - box[:2])
+    least = np.minimum(sizes, box[2:])
+    near = np.maximum(least, NARROW * least[:, ::-1]) * _NEAR
+    common = np.minimum(middles + sizes / 2, box[:2] + box[2:] / 2) - np.maximum(
+        middles - sizes / 2, box[:2] - box[2:] / 2
+    )
+    shared, areas, area = common.clip(0).prod(axis=1), sizes.prod(axis=1), box[2:].prod()
+    is_same = (apart < near).all(axis=1) | (shared > _OVERLAP * (areas + area - shared))
+    same: NDArray[np.bool_] = is_same | (shared > _INSIDE * np.minimum(areas, area))
+    return same
+
+
+def without_rivals(found: Sequence[Centre], rivals: Sequence[Centre]) -> list[Centre]:
+    """Return the centres, without those where a rival with more heat is."""
+    boxes = np.array([each.box for each in rivals], np.float32).reshape(-1, 4)
+    heats = np.array([each.heat for each in rivals])
+    return [each for each in found if not (_are_same(boxes, np.array(each.box)) & (heats > each.heat)).any()]
 
 
 def typical_height(found: Sequence[Centre]) -> float:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
-from digits.finder.centres import Centre, centres, typical_height
+from digits.finder.centres import Centre, centres, typical_height, without_rivals
 from digits.finder.network import CLASSES, FinderNetwork
 from digits.finder.ownership import share_out
-from digits.finder.views import View, look
+from digits.finder.views import CopyOf, Eye, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.redraw import redraw
 
@@ -68,6 +68,9 @@ class FoundDigit:
     pixels: Grey
     """uint8 (28, 28)"""
     box: Box
+    """Around its ink."""
+    reach: Box
+    """Around its ink and where the finder expects it."""
     line: int
     """From 0 at the top."""
     heat: float
@@ -96,36 +99,52 @@ class Findings:
 class Finder:
     """A view of a picture, from which doubtful digits can be taken out."""
 
-    def __init__(self, network: FinderNetwork, grey: Grey) -> None:
-        """Look at a picture, uint8 (height, width)."""
-        self._size = grey.shape[::-1]
-        self._view = look(network, grey, LEAST_HEAT)
-        self._centres = self._view.digits
-        self._marks = centres(self._view.maps, 1, MARK_HEAT)
-        self._doubts = [each for each in centres(self._view.maps, 0, DOUBTFUL_HEAT) if each.heat <= LEAST_HEAT]
+    def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
+        """Look at a small view of a picture of this width and height."""
+        self._size = size
+        self._eye = Eye(network, size, copy_of, LEAST_HEAT)
+        self._see(self._eye.first_view())
+
+    def look_closer(self) -> None:
+        """Look at the picture as often and as closely as its digits need."""
+        self._see(look(self._eye, self._view))
+
+    def _see(self, view: View) -> None:
+        self._view = view
+        self._marks = centres(view.maps, 1, MARK_HEAT)
+        self._centres = without_rivals(view.digits, self._marks)
+        doubts = [each for each in centres(view.maps, 0, DOUBTFUL_HEAT) if each.heat <= LEAST_HEAT]
+        self._doubts = without_rivals(doubts, self._marks)
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""
         owner, coverage = share_out(self._view, [*self._centres, *self._marks])
-        digits: list[tuple[Centre, Grey]] = []
-        for number, each in enumerate(self._centres):
-            if (pixels := _redrawn(owner == number, coverage)) is not None:
-                digits.append((each, pixels))
-        lines = in_lines(digits)
+        inks = {
+            each: ink
+            for number, each in enumerate(self._centres)
+            if (ink := _ink_of(owner == number, coverage)) is not None
+        }
         strange = _strange(self._view, owner, self._centres)
-        self._centres = [each for row in lines for each, _ in row]
+        lines = in_lines(list(inks))
+        self._centres = [each for row in lines for each in row]
         found = [
             FoundDigit(
-                pixels, self._box(each.corners), line, each.heat, each.classes[:10] / max(each.classes[:10].sum(), 1e-6)
+                redraw(inks[each].coverage).pixels,
+                self._box(inks[each].corners),
+                self._box(inks[each].corners, each.corners),
+                line,
+                each.heat,
+                each.classes[:10] / max(each.classes[:10].sum(), 1e-6),
             )
             for line, row in enumerate(lines)
-            for each, pixels in row
+            for each in row
         ]
         marks = [
             FoundMark(each.kind if each.kind in CLASSES[10:] else "other", self._box(each.corners))
             for each in self._marks
         ]
-        other = [*(each.corners for each in self._doubts), *strange]
+        other = [each.corners for each in self._doubts]
+        other += [part for part in strange if not any(_is_inside(part, each) for each in other)]
         return Findings(found, [*marks, *(FoundMark("other", self._box(corners)) for corners in other)])
 
     def without(self, indices: Collection[int]) -> Findings:
@@ -153,45 +172,61 @@ class Finder:
         maps = self._view.maps
         return sum(each.nbytes for each in (self._view.grey, maps.heat, maps.votes, maps.sizes, maps.classes, maps.ink))
 
-    def _box(self, corners: tuple[float, float, float, float]) -> Box:
-        """Return the box in pixels of the picture, for corners in the view."""
+    def _box(self, *corners: "_Corners") -> Box:
+        """Return the box in pixels of the picture, around corners in the view."""
         view = self._view
         start, size = np.array([view.left, view.top] * 2), np.array(self._size * 2)
-        return Box.around([np.clip(np.array(corners) / view.scale + start, 0, size)])
+        return Box.around(np.clip(np.array(corners) / view.scale + start, 0, size))
 
 
-def _redrawn(mine: NDArray[np.bool_], coverage: Floats) -> Grey | None:
-    """Return a digit in MNIST form, uint8 (28, 28). None if it has no ink."""
+_Corners = tuple[float, float, float, float]
+"""Left, top, right and bottom in the view."""
+
+
+def _is_inside(part: _Corners, whole: _Corners) -> bool:
+    """Return whether the middle of a part is inside of something."""
+    x, y = (part[0] + part[2]) / 2, (part[1] + part[3]) / 2
+    return whole[0] <= x <= whole[2] and whole[1] <= y <= whole[3]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ink:
+    """The ink of a digit."""
+
+    coverage: Floats
+    """float32 (height, width) in [0, 1]"""
+    corners: _Corners
+
+
+def _ink_of(mine: NDArray[np.bool_], coverage: Floats) -> _Ink | None:
+    """Return the ink of a digit's pixels. None if they have none."""
     if np.count_nonzero(mine) < _MIN_PIXELS:
         return None
     rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    digit = np.ascontiguousarray(coverage[window] * mine[window], dtype=np.float32)
-    return redraw(digit).pixels if digit.max() >= _MIN_COVERAGE else None
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    digit = np.ascontiguousarray(coverage[top:bottom, left:right] * mine[top:bottom, left:right], dtype=np.float32)
+    return _Ink(digit, (left, top, right, bottom)) if digit.max() >= _MIN_COVERAGE else None
 
 
-def in_lines(digits: Sequence[tuple[Centre, Grey]]) -> list[list[tuple[Centre, Grey]]]:
+def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:
     """Return the digits of each line from left to right. The lines may slope."""
-    lines: list[list[tuple[Centre, Grey]]] = []
-    for digit in sorted(digits, key=lambda each: each[0].x):
+    lines: list[list[Centre]] = []
+    for digit in sorted(digits, key=lambda each: each.x):
         best, least = None, _MAX_APART
         for line in lines:
-            last, each = line[-1][0], digit[0]
-            apart = abs(each.y - last.y) / max(each.height, last.height, 0.6 * each.width)
-            if apart < least and each.x - last.x < _MAX_GAP * max(each.height, last.height):
+            last = line[-1]
+            apart = abs(digit.y - last.y) / max(digit.height, last.height, 0.6 * digit.width)
+            if apart < least and digit.x - last.x < _MAX_GAP * max(digit.height, last.height):
                 best, least = line, apart
         if best is None:
             lines.append([digit])
         else:
             best.append(digit)
-    return sorted(lines, key=lambda line: float(np.mean([each.y for each, _ in line])))
+    return sorted(lines, key=lambda line: float(np.mean([each.y for each in line])))
 
 
-def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> list[tuple[float, float, float, float]]:
-    """Return the connected marks of the pen that are about as large as a digit, and belong to no digit or mark.
-
-    Each is its left, top, right and bottom in pixels of the view.
-    """
+def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> list[_Corners]:
+    """Return the connected marks of the pen that are about as large as a digit, and belong to no digit or mark."""
     if not digits:
         return []
     owned = cv2.dilate((owner >= 0).astype(np.uint8), np.ones((5, 5), np.uint8))

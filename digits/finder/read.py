@@ -20,12 +20,15 @@ from digits.features import Floats, Grey, to_features
 from digits.finder.centres import MAX_CENTRES
 from digits.finder.find import Box, Finder, Findings, FoundMark
 from digits.finder.network import CLASSES, shipped
+from digits.finder.views import CopyOf
 from digits.model.choice import digit_costs
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Judged, Prediction, choices_of, predictions
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized, is_cut_off
+from digits.normalization.parts import Part
 from digits.picture import Picture
+from digits.pictures.decode import REDUCED_SIDE
 
 CERTAIN_HEAT = 0.6
 """A centre with at least this heat is a digit, whatever it looks like."""
@@ -35,6 +38,9 @@ _HEAT_WEIGHT, _MOST_STRANGE = 1.5, 0.5
 
 _MAX_NOVELTY = 0.8
 """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
+
+_LARGE_PART = 0.25
+"""A digit alone that is larger than this share of its picture needs no closer look."""
 
 _FINDERS_SHARE = 0.3
 """Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
@@ -137,22 +143,43 @@ def prepare(picture: Picture) -> PreparedNumber:
     Raises:
         InvalidImage, NoInk, TooManyDigits: the picture has none, or too many.
     """
-    whole = None
-    if picture.upright_size == (28, 28):
+    size, whole = picture.upright_size, None
+    if size == (28, 28):
         with suppress(NoInk):
             whole = picture.prepare("auto")
         if whole is not None and not are_normalized([whole.steps])[0]:
-            return PreparedNumber(picture.upright_size, whole)
-    finder = Finder(shipped(), picture.grey())
-    return _prepared(picture, finder, finder.find())
+            return PreparedNumber(size, whole)
+    finder = Finder(shipped(), size, _copies(picture))
+    findings = finder.find()
+    if len(findings.digits) < 2:
+        with suppress(NoInk):
+            whole = whole or picture.prepare("auto")
+        if whole is not None and whole.is_alone and _side(whole.part) > _LARGE_PART:
+            return PreparedNumber(size, whole, finder, findings)
+    finder.look_closer()
+    return _prepared(picture, finder, finder.find(), whole)
 
 
-def _prepared(picture: Picture, finder: Finder, findings: Findings) -> PreparedNumber:
+def _side(part: Part) -> float:
+    """Return the longer side of a part of a picture, as a share of the picture's."""
+    left, top, right, bottom = part
+    return max(right - left, bottom - top)
+
+
+def _copies(picture: Picture) -> CopyOf:
+    """Return what decodes a large JPEG at the size that is needed, and another picture once."""
+    if picture.is_large_jpeg:
+        return lambda side: picture.grey(min_jpeg_side=min(side, REDUCED_SIDE))
+    grey = picture.grey()
+    return lambda _side: grey
+
+
+def _prepared(picture: Picture, finder: Finder, findings: Findings, whole: Normalized | None) -> PreparedNumber:
     """Prepare the picture as one digit too, unless several are certain. Raises NoInk and TooManyDigits."""
-    digits, whole, blank = findings.digits, None, None
+    digits, blank = findings.digits, None
     if len(digits) >= MAX_CENTRES:
         raise TooManyDigits(f"expected a picture of fewer than {MAX_CENTRES} digits, found {len(digits)} or more")
-    if sum(digit.heat >= CERTAIN_HEAT for digit in digits) < 2:
+    if whole is None and sum(digit.heat >= CERTAIN_HEAT for digit in digits) < 2:
         try:
             whole = picture.prepare("auto")
         except NoInk as exc:
@@ -222,7 +249,7 @@ class ReadNumber:
         strangers = self._strangers()
         if not strangers or self.prepared.finder is None:
             return None
-        return _prepared(picture, self.prepared.finder, self.prepared.finder.without(strangers))
+        return _prepared(picture, self.prepared.finder, self.prepared.finder.without(strangers), self.prepared.whole)
 
     def _strangers(self) -> list[int]:
         """Return the doubtful centres that do not look like a digit, but not all of them."""
@@ -285,7 +312,7 @@ class ReadNumber:
             if len(digits) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY:
                 digit["is_digit"] = digit["accept"] = False
             digit["line"], digit["box"] = line, box
-        found = self._marks(boxes)
+        found = self._marks()
         number: Number = {
             "text": "\n".join(rows),
             "lines": rows,
@@ -305,14 +332,15 @@ class ReadNumber:
         digits = self.prepared.findings.digits
         return [digit.box for digit in digits], [digit.line for digit in digits]
 
-    def _marks(self, boxes: Sequence[Box]) -> list[FoundMark]:
-        """Return what is beside the digits."""
-        found = [] if self.prepared.findings is None else self.prepared.findings.marks
-        picture = Box(0, 0, *self.prepared.size)
+    def _marks(self) -> list[FoundMark]:
+        """Return what is beside the digits, and a mark around a number that an edge of the picture cuts off."""
+        findings, picture = self.prepared.findings, Box(0, 0, *self.prepared.size)
+        found = [] if findings is None else findings.marks
         if self.one is not None:
             left_out = self.one.records[0].get("left_out", 0)
             return [*found[:left_out], *[FoundMark("other", picture)] * (left_out - len(found))]
-        number = Box.around([box.corners for box in boxes])
+        assert findings is not None
+        number = Box.around([digit.reach.corners for digit in findings.digits])
         is_cut = is_cut_off(number.corners, self.prepared.size[::-1], number.height)
         return [*found, *[FoundMark("other", number)] * is_cut]
 

@@ -1,7 +1,8 @@
 """Choose how closely to look: small copies of the whole picture first, then a closer view of where digits are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from digits.features import Grey
 from digits.finder.centres import Centre, centres, sureness, typical_height
 from digits.finder.network import FinderNetwork, Maps
 
-SIDES = (128, 256, 512, 1024)
+SIDES = (128, 256, 1024)
 """Longer sides of the whole picture that are looked at, until its digits are found."""
 
 MAX_VIEWS = 4
@@ -25,8 +26,11 @@ VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 _SURE_SIDE, _LEGIBLE = 256, 9.0
 """From this side on, a view in which digits have this height is enough."""
 
-_HEIGHT, _LONE_HEIGHT = 28.0, 48.0
-"""Height of the digits in a closer view, in pixels, and of a lone digit."""
+_LARGE, _SURE = 20.0, 0.6
+"""A view in which digits are this high, and all have this heat, is enough."""
+
+_HEIGHT = 28.0
+"""Height of the digits in a closer view, in pixels."""
 
 _NEAR_ENOUGH = 1.35
 """A view in which digits are at most this many times too high or too low needs no closer one."""
@@ -41,6 +45,13 @@ _LESS_SURE = 0.8
 """A closer view is left again if its centres are less sure than this share of the ones before."""
 
 _MAX_ENLARGED = 6.0
+
+_SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.01, 0.7
+"""Where no digit is found, the part with more ink than the first is looked at, with a margin of the second share of the
+picture's longer side, if it is smaller than the third share."""
+
+_Part = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,50 +68,94 @@ class View:
     """Where the view begins, in pixels of the picture."""
 
 
-def look(network: FinderNetwork, grey: Grey, least: float) -> View:
-    """Return the view in which the digits with a heat above `least` are seen best."""
-    longer, views = max(grey.shape), list[View]()
-    for side in SIDES[: MAX_VIEWS - 1]:
-        if views and side > 2 * longer:
+CopyOf = Callable[[int], Grey]
+"""Returns a copy of a picture, uint8 (height, width), whose longer side is at least this long, if the picture's is."""
+
+
+class Eye:
+    """Looks at a picture, of which it has a copy as large as was needed so far."""
+
+    def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf, least: float) -> None:
+        """Look at a picture of this width and height for digits with a heat above `least`."""
+        self.size = size
+        self._network, self._copy_of, self._least = network, copy_of, least
+        self._copy, self._side = np.empty((0, 0), np.uint8), 0
+
+    def first_view(self) -> View:
+        """Return a small view of the whole picture."""
+        return self.view(SIDES[0] / max(self.size))
+
+    def view(self, scale: float, part: _Part | None = None) -> View:
+        """Look at the picture, or at a part of it."""
+        left, top, right, bottom = part or (0, 0, *self.size)
+        scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))), _MAX_ENLARGED)
+        side = min(math.ceil(scale * max(self.size)), max(self.size))
+        if side > self._side:
+            self._copy, self._side = self._copy_of(side), side
+        grey = self._copy
+        if part is not None:
+            x0, y0, x1, y1 = (round(each * grey.shape[1] / self.size[0]) for each in part)
+            grey = np.ascontiguousarray(grey[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
+        shown_size = [max(16, round(length * scale)) for length in (right - left, bottom - top)]
+        is_smaller = shown_size[0] < grey.shape[1]
+        shown = cv2.resize(grey, shown_size, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC)
+        maps = self._network.maps(shown)
+        return View(shown, maps, centres(maps, 0, self._least), scale, left, top)
+
+
+def look(eye: Eye, first: View) -> View:
+    """Return the view in which the digits are seen best, after the first one. One digit is not looked at closely."""
+    longer, views = max(eye.size), [first]
+    for side in SIDES[1:]:
+        if side > 2 * longer or _is_enough(views, side):
             break
-        if side > _SURE_SIDE and any(view.digits and typical_height(view.digits) > _LEGIBLE for view in views):
-            break
-        views.append(_view(network, grey, side / longer, least))
+        views.append(eye.view(side / longer))
     best = max(views, key=lambda view: sureness(view.digits))
+    if not best.digits and (around := _around_ink(views[-1], eye.size)) is not None:
+        left, top, right, bottom = around
+        return eye.view(SIDES[0] / max(right - left, bottom - top), around)
     for _ in range(MAX_VIEWS - len(views)):
-        closer = _closer(network, grey, best, least)
+        closer = _closer(eye, best)
         if closer is None or sureness(closer.digits) < _LESS_SURE * sureness(best.digits):
             break
         best = closer
     return best
 
 
-def _view(network: FinderNetwork, grey: Grey, scale: float, least: float) -> View:
-    scale = min(scale, float(np.sqrt(MAX_VIEW_PIXELS / grey.size)), _MAX_ENLARGED)
-    size = [max(16, round(side * scale)) for side in grey.shape[::-1]]
-    shown = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    maps = network.maps(shown)
-    return View(shown, maps, centres(maps, 0, least), scale)
+def _is_enough(views: Sequence[View], side: int) -> bool:
+    """Return whether the digits are seen well enough, so that the picture is not looked at with this longer side."""
+    found = [view.digits for view in views if view.digits]
+    if side > _SURE_SIDE:
+        return any(typical_height(digits) > _LEGIBLE for digits in found)
+    return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > _SURE for digits in found)
 
 
-def _closer(network: FinderNetwork, grey: Grey, view: View, least: float) -> View | None:
-    """Return a view in which the digits have the best height. None if they have it already."""
-    if not view.digits:
+def _closer(eye: Eye, view: View) -> View | None:
+    """Return a view in which the digits have the best height. None if they have it already, or if it is one digit."""
+    if len(view.digits) < 2:
         return None
     height = typical_height(view.digits)
-    scale = view.scale * (_LONE_HEIGHT if len(view.digits) == 1 else _HEIGHT) / height
+    scale = view.scale * _HEIGHT / height
     if 1 / _NEAR_ENOUGH < scale / view.scale < _NEAR_ENOUGH:
         return None
-    left, top, right, bottom = 0, 0, grey.shape[1], grey.shape[0]
-    if grey.size * scale * scale > _PART_PIXELS:
-        left, top, right, bottom = _part(view.digits, view, _MARGIN * height / view.scale, grey.shape)
-    part = np.ascontiguousarray(grey[top:bottom, left:right])
-    return replace(_view(network, part, scale, least), left=left, top=top)
+    if math.prod(eye.size) * scale * scale <= _PART_PIXELS:
+        return eye.view(scale)
+    return eye.view(scale, _part([each.corners for each in view.digits], view, _MARGIN * height / view.scale, eye.size))
 
 
-def _part(found: Sequence[Centre], view: View, margin: float, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the part of a picture where digits were found."""
-    corners = np.array([each.corners for each in found]) / view.scale + (view.left, view.top) * 2
-    left, top = np.maximum(corners[:, :2].min(axis=0) - margin, 0).astype(int)
-    right, bottom = np.minimum(corners[:, 2:].max(axis=0) + margin + 1, shape[::-1]).astype(int)
+def _around_ink(view: View, size: tuple[int, int]) -> _Part | None:
+    """Return the part of a picture where any ink of the pen was seen. None without ink, or if it is everywhere."""
+    rows, columns = np.nonzero(view.maps.ink[1] > _SOME_INK)
+    if not len(rows):
+        return None
+    corners = float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
+    part = _part([corners], view, _INK_MARGIN * max(size), size)
+    return part if max(part[2] - part[0], part[3] - part[1]) < _MUCH_SMALLER * max(size) else None
+
+
+def _part(corners: Sequence[tuple[float, ...]], view: View, margin: float, size: tuple[int, int]) -> _Part:
+    """Return the part of a picture around corners in a view."""
+    places = np.array(corners) / view.scale + (view.left, view.top) * 2
+    left, top = np.maximum(places[:, :2].min(axis=0) - margin, 0).astype(int)
+    right, bottom = np.minimum(places[:, 2:].max(axis=0) + margin + 1, size).astype(int)
     return int(left), int(top), int(right), int(bottom)

@@ -109,6 +109,6 @@ def test_ink_far_from_all_digits_is_nobodys() -> None:
 def test_lines_are_read_from_above_and_from_left_to_right() -> None:
     found = [centre(40, 12), centre(10, 40), centre(12, 10), centre(26, 11), centre(30, 42)]
 
-    lines = in_lines([(each, np.zeros((28, 28), np.uint8)) for each in found])
+    lines = in_lines(found)
 
-    assert [[each.x for each, _ in line] for line in lines] == [[12, 26, 40], [10, 30]]
+    assert [[each.x for each in line] for line in lines] == [[12, 26, 40], [10, 30]]

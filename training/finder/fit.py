@@ -153,11 +153,8 @@ def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: list[int]) -
     part = slice(0, last, max(1, last // recipe.digits))
     held_back = slice(last, None, max(1, 5 * (len(data.x_train) - last) // recipe.digits))
     pieces = {
-        name: (
-            glyphs.digits(data.x_train[rows], data.y_train[rows], per_style, number),
-            glyphs.long_ones(number),
-            glyphs.straight_digits(),
-            glyphs.strangers(strangers, number),
+        name: glyphs.of_writer(
+            data.x_train[rows], data.y_train[rows], per_style=per_style, other=strangers, seed=number
         )
         for number, (name, rows, per_style, strangers) in enumerate(
             (("train", part, recipe.per_style, recipe.strangers), ("held back", held_back, 4, recipe.strangers // 8))

@@ -88,6 +88,13 @@ def long_ones(seed: int) -> Glyphs:
     return Glyphs(fields.astype(np.float16), np.ones(_LONG_ONES, np.int64))
 
 
+def of_writer(
+    images: Grey, labels: Labels, *, per_style: int, other: int, seed: int
+) -> tuple[Glyphs, Glyphs, Glyphs, Glyphs]:
+    """Return what a `layout.Writer` writes with. `other` is the number of letters and signs."""
+    return digits(images, labels, per_style, seed), long_ones(seed), straight_digits(), strangers(other, seed)
+
+
 def _glyphs(lines: Iterable[Grey], labels: Sequence[int]) -> Glyphs:
     """Return the strokes of middle lines, without those that are the dot of a blot."""
     fields, kept = [], []

@@ -58,10 +58,12 @@ class Distortions:
     """Share of each digit's pictures that are replaced by drawings in styles that MNIST has few of."""
     scanned: float = 0.12
     """Share that is scanned as a small bitmap or with a faint pen, and normalized."""
+    found: float = 0.12
+    """Share that is replaced by digits that the finder cut out of scenes, with remains of what is beside them."""
 
     def without_styles(self) -> Self:
         """Return the same distortions without those that only digits have."""
-        return replace(self, restyled=0, drawn=0)
+        return replace(self, restyled=0, drawn=0, found=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,10 @@ class Robust(Recipe):
     teacher_learning_rate: float = 3e-3
     teacher_share: float = 0.7
     """Weight of the teacher's probabilities in the targets. The label has the remaining weight."""
+    crops: int = 40_000
+    """Number of digits that the finder cuts out of scenes."""
+    finder: int | None = None
+    """The finder's version, which a training sets. None in recipes of earlier releases, which have no crops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Own(Recipe):
     """Minimum. Fewer training pictures are repeated, each time changed in another way."""
     patience: int = 5
     """The training ends after as many epochs without a smaller validation loss, and keeps the best epoch's weights."""
-    distortions: Distortions | None = Distortions()
+    distortions: Distortions | None = Distortions(found=0)
     """For pictures of strokes. None for pictures that are only resized, which are shifted."""
     shift_pixels: int = 2
     """Largest shift of a resized picture in both directions."""
@@ -116,8 +122,10 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture
 
 
 def of_manifest(values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that a manifest records."""
+    """Return the recipe that a manifest records. Those of earlier releases have no crops."""
     fields: dict[str, Any] = {
-        name: Distortions(**value) if isinstance(value, Mapping) else value for name, value in values.items()
+        name: Distortions(**{"found": 0, **value}) if isinstance(value, Mapping) else value
+        for name, value in values.items()
     }
-    return replace(RECIPES[values["name"]], **fields)
+    recipe = RECIPES[values["name"]]
+    return replace(replace(recipe, crops=0) if isinstance(recipe, Robust) else recipe, **fields)

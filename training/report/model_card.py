@@ -31,6 +31,11 @@ _ROBUST = (
     "images are reduced to a small bitmap or a faint small scan, and normalized again."
 )
 
+_CROPS = (
+    " Others are replaced by digits of scenes, which the program makes with the strokes of the training images. They "
+    "were cut out by version {finder} of the finder, with remains of what is written beside them."
+)
+
 _OWN_RECIPE = (
     "The training pictures were repeated in each epoch, each time distorted as by another pen or, if they are only "
     "resized, shifted. Training loss and accuracy are measured on these copies. The network has the weights of the "
@@ -128,7 +133,8 @@ def _recipe(manifest: Manifest) -> str:
         return f"{_OWN_RECIPE}\n\n{table}"
     if not _is_robust(manifest):
         return table
-    return f"{_ROBUST}\n\n{table}"
+    crops = _CROPS.format(**manifest.recipe) if manifest.recipe.get("finder") else ""
+    return f"{_ROBUST}{crops}\n\n{table}"
 
 
 def _results(manifest: Manifest, assessment: Assessment | None) -> str:

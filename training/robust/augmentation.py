@@ -5,7 +5,7 @@ seconds on two cores. The seed alone determines the copy, not the number of thre
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,6 +21,9 @@ from training.robust.restyling import restyle
 from training.robust.scanning import scan
 from training.robust.styles import STYLED, drawings
 
+Crops = Mapping[int, Grey]
+"""Digits that the finder has cut out of scenes, by label: uint8 (N, 28, 28) each."""
+
 FINE = 2 * SIDE
 """Side of the enlarged pictures in pixels. Sampling from them keeps the distorted pictures sharp."""
 
@@ -35,11 +38,13 @@ _COARSE = (8, 10, 12, 16)  # possible sides in pixels
 _NARROWEST = 0.5  # smallest width of a narrowed picture, as a share of the width before
 
 
-def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
+def distort(
+    fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int], crops: Crops | None = None
+) -> Grey:
     """Return a randomly distorted copy of each picture, uint8 (N, 28, 28).
 
     `fine` are pictures in MNIST's form from `enlarge`, uint8 (N, 56, 56). Their labels, uint8 (N,), determine the
-    styles in which a picture may be drawn.
+    styles in which a picture may be drawn, and the crops that may replace it. Without crops, no picture is replaced.
     """
     copy = np.empty((len(fine), SIDE, SIDE), dtype=np.uint8)
     for label in STYLED if distortions.drawn else ():  # before the threads, so that they do not all make the drawings
@@ -48,7 +53,7 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
     def fill(start: int) -> None:
         part = slice(start, start + _CHUNK)
         rng = np.random.default_rng([*seed, start])
-        copy[part] = _distort_chunk(fine[part].copy(), labels[part], distortions, rng)
+        copy[part] = _distort_chunk(fine[part].copy(), labels[part], distortions, crops or {}, rng)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         starts = range(0, len(fine), _CHUNK)
@@ -56,10 +61,12 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
     return copy
 
 
-def _distort_chunk(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
+def _distort_chunk(
+    fine: Grey, labels: Labels, distortions: Distortions, crops: Crops, rng: np.random.Generator
+) -> Grey:
     plain = rng.random(len(fine)) < distortions.plain
     drawn = (rng.random(len(fine)) < distortions.drawn) & ~plain & np.isin(labels, STYLED)
-    fine[drawn] = _drawings(labels[drawn], rng)
+    fine[drawn] = enlarge(_choose(drawings, labels[drawn], rng))
     side, untouched = _longer_ink_side(fine), fine[plain]
     upright_shear = restyle(fine, labels, np.where(drawn, 0, distortions.restyled), rng)
     fine[plain], upright_shear[plain] = untouched, 0
@@ -83,16 +90,18 @@ def _distort_chunk(fine: Grey, labels: Labels, distortions: Distortions, rng: np
         chosen = np.flatnonzero((rng.random(len(fine)) < share) & ~plain)
         pictures[chosen] = change(pictures[chosen], rng)
     copies: Grey = np.rint(pictures.clip(0, 255)).astype(np.uint8)
+    found = (rng.random(len(fine)) < distortions.found) & ~plain & np.isin(labels, list(crops))
+    copies[found] = _choose(crops.__getitem__, labels[found], rng)
     return copies
 
 
-def _drawings(labels: Labels, rng: np.random.Generator) -> Grey:
-    """Return an enlarged drawing of each label in one of the label's styles, uint8 (N, 56, 56)."""
+def _choose(pictures_of: Callable[[int], Grey], labels: Labels, rng: np.random.Generator) -> Grey:
+    """Return one of the pictures of each label, uint8 (N, 28, 28)."""
     pictures = np.empty((len(labels), SIDE, SIDE), dtype=np.uint8)
     for label in np.unique(labels).tolist():
         places = np.flatnonzero(labels == label)
-        pictures[places] = rng.choice(drawings(label), len(places))
-    return enlarge(pictures)
+        pictures[places] = rng.choice(pictures_of(label), len(places))
+    return pictures
 
 
 def enlarge(images: Grey) -> Grey:

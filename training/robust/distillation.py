@@ -8,9 +8,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from digits.features import Floats, Grey, to_features
 from training.backend import make_reproducible
-from training.data.images import Split
+from training.data.images import Labels, Split
 from training.fit.epochs import History, fit_epochs, held_back, one_hot, shuffled
 from training.network import layers as network
 from training.network.recipes import Robust
@@ -18,12 +20,13 @@ from training.progress import track
 from training.robust.augmentation import distort, enlarge
 
 
-def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, History]:
+def fit(recipe: Robust, split: Split, crops: tuple[Grey, Labels], *, seed: int, folder: Path) -> tuple[Any, History]:
     """Train the teacher, then the recipe's network. The rest is as in `training.fit.epochs.fit`.
 
+    The crops are digits in MNIST form that were cut out of scenes, with their labels, from `training.finder.crops`.
     The copies and the teacher's answers are not saved. A resumed run computes them again from the seed and the recipe.
     """
-    strong, mild = _copies(recipe, split, seed)
+    strong, mild = _copies(recipe, split, crops, seed)
     labels = one_hot(split.y_train, split.classes)
 
     validation, batch_size = held_back(split), recipe.batch_size
@@ -57,12 +60,14 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, 
     return network.fold_normalization(student, recipe), history
 
 
-def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[Grey]]:
+def _copies(recipe: Robust, split: Split, crops: tuple[Grey, Labels], seed: int) -> tuple[list[Grey], list[Grey]]:
     """Return the strongly and the mildly distorted copies of the training images."""
     fine = enlarge(split.x_train)
+    pixels, labels = crops
+    of_label = {label: pixels[labels == label] for label in np.unique(labels).tolist()}
     strengths = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
     numbered = track(enumerate(strengths), "distorting the training images", len(strengths))
-    copies = [distort(fine, split.y_train, distortions, [seed, number]) for number, distortions in numbered]
+    copies = [distort(fine, split.y_train, each, [seed, number], of_label) for number, each in numbered]
     return copies[: recipe.copies], copies[recipe.copies :]
 
 

@@ -15,7 +15,8 @@ def imitations(images: Grey, labels: Labels, seed: int = 0, *, has_digits: bool 
     """Return a copy of each digit that is distorted as strongly as those which the robust recipe trains with.
 
     The recipe leaves the strokes of some pictures as they are. Here every picture gets all kinds of distortions, so
-    that the copies are harder to read than most pictures that people send. The promises then hold there too.
+    that the copies are harder to read than most pictures that people send. The promises then hold there too. There are
+    no crops among them.
 
     Images and copies are uint8 (N, 28, 28) in MNIST form, labels uint8 (N,). Some digits are drawn in other styles.
     """

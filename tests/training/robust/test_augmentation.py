@@ -11,12 +11,15 @@ from digits.normalization.mnist_form import are_mnist_form
 from tests.conftest import Mnist
 from training.data.images import Labels, Split
 from training.network.recipes import Distortions, Own, Robust
-from training.robust.augmentation import distort, enlarge
+from training.robust.augmentation import Crops, distort, enlarge
 from training.robust.repetition import examples
 from training.robust.scanning import scan
 from training.robust.styles import STYLES, draw
 
 RECIPE = Robust("robust").distortions
+
+CROPS: Crops = {label: np.full((3, 28, 28), 10 + label, np.uint8) for label in range(10)}
+"""Crops that no other picture looks like."""
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +39,44 @@ def fine(images: Grey) -> Grey:
 
 @pytest.fixture(scope="module")
 def copy(fine: Grey, labels: Labels) -> Grey:
-    return distort(fine, labels, RECIPE, [0, 0])
+    return distort(fine, labels, RECIPE, [0, 0], CROPS)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Distortions)])
 def test_each_distortion_has_an_effect(fine: Grey, labels: Labels, copy: Grey, name: str) -> None:
-    without = distort(fine, labels, replace(RECIPE, **{name: 0.0}), [0, 0])
+    without = distort(fine, labels, replace(RECIPE, **{name: 0.0}), [0, 0], CROPS)
 
     assert not np.array_equal(without, copy)
+
+
+@pytest.mark.parametrize(
+    ("plain", "found", "expected"),
+    [
+        pytest.param(0.0, 0.3, 0.3, id="the given share"),
+        pytest.param(0.0, 1.0, 1.0, id="all pictures"),
+        pytest.param(0.4, 1.0, 0.6, id="all pictures that are not plain"),
+        pytest.param(1.0, 1.0, 0.0, id="no plain picture"),
+    ],
+)
+def test_crops_of_the_same_digit_replace_pictures_that_are_not_plain(
+    fine: Grey, labels: Labels, plain: float, found: float, expected: float
+) -> None:
+    distortions = replace(RECIPE, plain=plain, found=found)
+
+    with_crops, without = (distort(fine, labels, distortions, [0, 0], crops) for crops in (CROPS, None))
+
+    is_crop = (with_crops == 10 + labels[:, None, None]).all(axis=(1, 2))
+    assert is_crop.mean() == pytest.approx(expected, abs=0.1)
+    np.testing.assert_array_equal(with_crops[~is_crop], without[~is_crop])
+
+
+def test_a_digit_without_crops_is_not_replaced(fine: Grey, labels: Labels) -> None:
+    distortions = replace(RECIPE, plain=0, found=1)
+
+    copy = distort(fine, labels, distortions, [0, 0], {7: CROPS[7]})
+
+    is_crop = (copy == 17).all(axis=(1, 2))
+    np.testing.assert_array_equal(is_crop, labels == 7)
 
 
 def test_a_scan_shows_the_same_digit_in_mnist_form_and_the_seed_determines_it(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from digits.features import to_features
+from digits.finder.network import FinderNetwork
 from digits.model.artifact import read_manifest
 from digits.model.classifier import Classifier
 from tests.conftest import Mnist
@@ -25,8 +26,17 @@ from training.trust.calibration import best_temperature, fold_temperature
 robust = RECIPES["robust"]
 assert isinstance(robust, Robust)
 TINY = replace(
-    robust, copies=2, mild_copies=2, epochs=3, mild_epochs=0.4, batch_size=20, teacher_epochs=2, validation_split=0.2
+    robust,
+    copies=2,
+    mild_copies=2,
+    epochs=3,
+    mild_epochs=0.4,
+    batch_size=20,
+    teacher_epochs=2,
+    validation_split=0.2,
+    crops=10,
 )
+CROPS = np.full((10, 28, 28), 128, np.uint8), np.arange(10, dtype=np.uint8)
 STATES = TINY.teacher_epochs + TINY.epochs
 """Number of states that a run saves: one after each epoch of the teacher and of the network."""
 
@@ -68,7 +78,7 @@ def trained(split: Split, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit.State, "write", write_and_copy)
-        trained_network, history = distillation.fit(TINY, split, seed=3, folder=folder)
+        trained_network, history = distillation.fit(TINY, split, CROPS, seed=3, folder=folder)
     assert len(snapshots) == STATES
     return Run(trained_network, history, snapshots)
 
@@ -86,10 +96,19 @@ def test_a_run_that_was_stopped_in_the_teachers_second_epoch_ends_with_the_same_
 ) -> None:
     shutil.copytree(trained.snapshots[0], tmp_path / "states")
 
-    resumed, history = distillation.fit(TINY, split, seed=3, folder=tmp_path / "states")
+    resumed, history = distillation.fit(TINY, split, CROPS, seed=3, folder=tmp_path / "states")
 
     assert history == trained.history
     assert all(map(np.array_equal, resumed.get_weights(), trained.network.get_weights()))
+
+
+def test_the_last_epoch_learns_from_the_crops_too(trained: Run, split: Split, tmp_path: Path) -> None:
+    shutil.copytree(trained.snapshots[-2], tmp_path / "states")
+    pixels, labels = CROPS
+
+    resumed, _ = distillation.fit(TINY, split, (255 - pixels, labels), seed=3, folder=tmp_path / "states")
+
+    assert not all(map(np.array_equal, resumed.get_weights(), trained.network.get_weights()))
 
 
 def test_the_command_line_trains_and_publishes_the_robust_recipe(
@@ -110,6 +129,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     assert recipe is not None
     assert (recipe["name"], recipe["epochs"]) == ("robust", 1)
     assert recipe["distortions"]["rotation_degrees"] > 0
+    assert (recipe["crops"], recipe["finder"]) == (10, FinderNetwork.shipped_version())
     assert manifest.calibration is not None
     assert manifest.calibration.temperature.folded
     assert manifest.calibration.novelty is None
@@ -119,6 +139,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     assert "calibrated" in card
     assert "distortions.rotation_degrees" in card
     assert "drawings of handwriting styles" in card
+    assert f"cut out by version {recipe['finder']} of the finder" in card
     assert "reports that the picture is not a digit" not in card
 
 

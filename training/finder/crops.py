@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Grey
-from digits.finder.find import Finder
+from digits.finder.find import found_on
 from digits.finder.network import FinderNetwork, shipped
-from training.data.images import Labels
+from training.data.images import Crops, Labels
 from training.finder import glyphs
 from training.finder.layout import Writer
 from training.finder.scenes import make_scene
@@ -36,7 +36,7 @@ _SCENES = 2000
 _LEAST_OVERLAP = 0.5
 """Of the boxes of a digit and of its crop: intersection over union."""
 
-_SURE = 0.5
+_SURE = 0.25
 """Of a crop, at least: the finder's heat times its probability of the label. Less sure crops are often illegible."""
 
 Corners = tuple[float, float, float, float]
@@ -45,8 +45,8 @@ Corners = tuple[float, float, float, float]
 
 def cut_digits(
     count: int, images: Grey, labels: Labels, seed: int, *, load: Callable[[], FinderNetwork] = shipped
-) -> tuple[Grey, Labels]:
-    """Return digits that the finder cut out of scenes, uint8 (count, 28, 28) in MNIST form, and their labels.
+) -> Crops:
+    """Return digits that the finder cut out of scenes.
 
     The strokes in the scenes come from these images, from drawn styles, and from letters and signs. `load` returns the
     finder in each process.
@@ -84,7 +84,7 @@ class _Cutter:
         cls.writer, cls.finder = Writer(*pieces), load()
 
     @classmethod
-    def cut(cls, count: int, seed: list[int]) -> tuple[Grey, Labels]:
+    def cut(cls, count: int, seed: list[int]) -> Crops:
         """Return this number of crops of new scenes, and their labels."""
         rng = np.random.default_rng(seed)
         crops, labels = list[Grey](), list[int]()
@@ -93,9 +93,9 @@ class _Cutter:
             boxes = [box for box in scene.boxes if box.is_whole and 0 <= box.label <= 9]
             if len(boxes) < 2:  # a digit alone has few remains beside it
                 continue
-            found = Finder(cls.finder, scene.grey).find().digits
+            found = found_on(cls.finder, scene.grey).digits
             corners = [(box.left, box.top, box.right, box.bottom) for box in boxes]
-            for crop, box in match([each.box for each in found], corners):
+            for crop, box in match([each.box.corners for each in found], corners):
                 digit, label = found[crop], boxes[box].label
                 if digit.heat * digit.classes[label] >= _SURE:
                     crops.append(digit.pixels)

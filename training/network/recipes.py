@@ -58,7 +58,7 @@ class Distortions:
     """Share of each digit's pictures that are replaced by drawings in styles that MNIST has few of."""
     scanned: float = 0.12
     """Share that is scanned as a small bitmap or with a faint pen, and normalized."""
-    found: float = 0.12
+    found: float = 0.2
     """Share that is replaced by digits that the finder cut out of scenes, with remains of what is beside them."""
 
     def without_styles(self) -> Self:

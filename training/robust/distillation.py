@@ -12,7 +12,7 @@ import numpy as np
 
 from digits.features import Floats, Grey, to_features
 from training.backend import make_reproducible
-from training.data.images import Labels, Split
+from training.data.images import Crops, Split
 from training.fit.epochs import History, fit_epochs, held_back, one_hot, shuffled
 from training.network import layers as network
 from training.network.recipes import Robust
@@ -20,7 +20,7 @@ from training.progress import track
 from training.robust.augmentation import distort, enlarge
 
 
-def fit(recipe: Robust, split: Split, crops: tuple[Grey, Labels], *, seed: int, folder: Path) -> tuple[Any, History]:
+def fit(recipe: Robust, split: Split, crops: Crops | None, *, seed: int, folder: Path) -> tuple[Any, History]:
     """Train the teacher, then the recipe's network. The rest is as in `training.fit.epochs.fit`.
 
     The crops are digits in MNIST form that were cut out of scenes, with their labels, from `training.finder.crops`.
@@ -60,11 +60,13 @@ def fit(recipe: Robust, split: Split, crops: tuple[Grey, Labels], *, seed: int, 
     return network.fold_normalization(student, recipe), history
 
 
-def _copies(recipe: Robust, split: Split, crops: tuple[Grey, Labels], seed: int) -> tuple[list[Grey], list[Grey]]:
+def _copies(recipe: Robust, split: Split, crops: Crops | None, seed: int) -> tuple[list[Grey], list[Grey]]:
     """Return the strongly and the mildly distorted copies of the training images."""
     fine = enlarge(split.x_train)
-    pixels, labels = crops
-    of_label = {label: pixels[labels == label] for label in np.unique(labels).tolist()}
+    of_label = None
+    if crops is not None:
+        pixels, labels = crops
+        of_label = {label: pixels[labels == label] for label in np.unique(labels).tolist()}
     strengths = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
     numbered = track(enumerate(strengths), "distorting the training images", len(strengths))
     copies = [distort(fine, split.y_train, each, [seed, number], of_label) for number, each in numbered]

@@ -87,8 +87,18 @@ def false_alarms(*, has_digits: bool) -> tuple[float, float]:
     return (0.0035, 0.0275) if has_digits else (0.05, 0.05)
 
 
-def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, is_thorough: bool = False) -> Head | None:
+def fit(
+    network: Any,
+    split: Split,
+    crops: Grey | None = None,
+    *,
+    seed: int,
+    has_digits: bool = True,
+    is_thorough: bool = False,
+) -> Head | None:
     """Fit the head of a trained network, which does not change.
+
+    The crops are more pictures of the classes, uint8 (N, 28, 28), which are not distorted.
 
     The head learns from at most MAX_DIGITS training images, or thoroughly: from all of them, _THOROUGH times. These and
     the other things that go with them, take longer, and separate letters and signs better. The other two parts of the
@@ -108,10 +118,11 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, is_th
     copies = imitations(images, labels, seed, has_digits=has_digits)
     others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
     distorted = imitations(others, np.zeros(len(others), np.uint8), seed, has_digits=False)
-    kinds = images, copies, others, distorted
+    known = [images, copies, *([] if crops is None else [crops])]
+    kinds = *known, others, distorted
     chunks = (kind[start : start + _CHUNK] for kind in kinds for start in range(0, len(kind), _CHUNK))
     hidden = np.concatenate([activations(network, to_features(chunk))[0].astype(np.float16) for chunk in chunks])
-    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), 2 * len(others)])
+    targets = np.repeat(np.array([0, 1], dtype=np.float32), [sum(map(len, known)), 2 * len(others)])
     head = mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])
 
     def novelty(pictures: Grey) -> NDArray[np.float64]:

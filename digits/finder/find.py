@@ -16,12 +16,6 @@ from digits.finder.views import CopyOf, Eye, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.redraw import redraw
 
-LEAST_HEAT, DOUBTFUL_HEAT = 0.36, 0.2
-"""A centre has at least the first. Between both, something may be a digit that is not read."""
-
-MARK_HEAT = 0.4
-"""A mark beside the digits has at least this heat."""
-
 _MIN_PIXELS, _MIN_COVERAGE = 6, 0.1
 """Of a digit: inked pixels of the view, and coverage of the darkest."""
 
@@ -102,7 +96,8 @@ class Finder:
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a small view of a picture of this width and height."""
         self._size = size
-        self._eye = Eye(network, size, copy_of, LEAST_HEAT)
+        self.decoding = network.decoding
+        self._eye = Eye(network, size, copy_of)
         self._see(self._eye.first_view())
 
     def look_closer(self) -> None:
@@ -111,9 +106,10 @@ class Finder:
 
     def _see(self, view: View) -> None:
         self._view = view
-        self._marks = centres(view.maps, 1, MARK_HEAT)
+        self._marks = centres(view.maps, 1, self.decoding.mark_heat)
         self._centres = without_rivals(view.digits, self._marks)
-        doubts = [each for each in centres(view.maps, 0, DOUBTFUL_HEAT) if each.heat <= LEAST_HEAT]
+        weak = centres(view.maps, 0, self.decoding.doubtful_heat)
+        doubts = [each for each in weak if each.heat <= self.decoding.least_heat]
         self._doubts = without_rivals(doubts, self._marks)
 
     def find(self) -> Findings:

@@ -4,11 +4,14 @@
 shared by all threads.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
+from digits.errors import DamagedArtifact
 from digits.features import Floats, Grey
-from digits.model.artifact import Tensor
+from digits.model.artifact import Manifest, Tensor
 from digits.normalization.map_network import MapNetwork
 
 NAME = "finder"
@@ -38,10 +41,43 @@ class Maps:
     """float32 (2, height, width) in [0, 1]: whether a pixel is a digit's ink, and whether it is any ink of the pen."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How to decode the maps. `training.finder.decoding` fits these values, and they stand in the manifest."""
+
+    least_heat: float = 0.36
+    """A digit's centre has at least this heat."""
+    doubtful_heat: float = 0.2
+    """Between this and `least_heat`, something may be a digit that is not read."""
+    mark_heat: float = 0.4
+    """A mark's centre has at least this heat."""
+    certain_heat: float = 0.6
+    """A centre with at least this heat is a digit, whatever it looks like."""
+    heat_weight: float = 1.5
+    most_strange: float = 0.5
+    """Another centre is no digit if its novelty, less `heat_weight` times its heat, is above `most_strange`."""
+    most_novelty: float = 0.8
+    """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
+    share: float = 0.3
+    """Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
+
+
 class FinderNetwork(MapNetwork):
     """A loaded and checked version of the finder. It is thread-safe."""
 
     NAME, TITLE, OUTPUTS, GOLDEN_MAPS = NAME, "the finder", OUTPUTS, ("heat", "ink")
+
+    decoding = Decoding()
+
+    @classmethod
+    def of_version(cls, manifest: Manifest, files: Mapping[str, bytes]) -> Self:
+        """Load a version with the values of its manifest. Raises DamagedArtifact and GoldenMismatch."""
+        network = super().of_version(manifest, files)
+        try:
+            network.decoding = Decoding(**(manifest.decoding or {}))
+        except TypeError as exc:
+            raise DamagedArtifact(f"expected the decoding {list(Decoding.__annotations__)}: {exc}") from exc
+        return network
 
     def computed_maps(self, grey: Grey) -> dict[str, Floats]:
         """Return the heat and the ink."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey, to_features
 from digits.finder.centres import MAX_CENTRES
-from digits.finder.find import Box, Finder, Findings, FoundMark
-from digits.finder.network import CLASSES, shipped
+from digits.finder.find import Box, Finder, Findings, FoundDigit, FoundMark
+from digits.finder.network import CLASSES, FinderNetwork, shipped
 from digits.finder.views import CopyOf
 from digits.model.choice import digit_costs
 from digits.model.classifier import Classifier, ModelName, Scores
@@ -30,20 +30,8 @@ from digits.normalization.parts import Part
 from digits.picture import Picture
 from digits.pictures.decode import REDUCED_SIDE
 
-CERTAIN_HEAT = 0.6
-"""A centre with at least this heat is a digit, whatever it looks like."""
-
-_HEAT_WEIGHT, _MOST_STRANGE = 1.5, 0.5
-"""A centre is no digit if its novelty, less the first times its heat, is above the second."""
-
-_MAX_NOVELTY = 0.8
-"""The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
-
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
-
-_FINDERS_SHARE = 0.3
-"""Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
 
 _SEPARATORS = CLASSES[10:-1]
 _SMALL_SEPARATORS = "point", "comma", "colon"
@@ -137,8 +125,8 @@ class PreparedNumber:
         return self.pixels.nbytes + (0 if self.finder is None else self.finder.nbytes)
 
 
-def prepare(picture: Picture) -> PreparedNumber:
-    """Decode a picture and find its digits.
+def prepare(picture: Picture, network: FinderNetwork | None = None) -> PreparedNumber:
+    """Decode a picture and find its digits, with the finder that comes with the code or with another one.
 
     Raises:
         InvalidImage, NoInk, TooManyDigits: the picture has none, or too many.
@@ -149,7 +137,7 @@ def prepare(picture: Picture) -> PreparedNumber:
             whole = picture.prepare("auto")
         if whole is not None and not are_normalized([whole.steps])[0]:
             return PreparedNumber(size, whole)
-    finder = Finder(shipped(), size, _copies(picture))
+    finder = Finder(network or shipped(), size, _copies(picture))
     findings = finder.find()
     if len(findings.digits) < 2:
         with suppress(NoInk):
@@ -158,6 +146,12 @@ def prepare(picture: Picture) -> PreparedNumber:
             return PreparedNumber(size, whole, finder, findings)
     finder.look_closer()
     return _prepared(picture, finder, finder.find(), whole)
+
+
+def _holds(part: Part, size: tuple[int, int], digits: Sequence[FoundDigit]) -> bool:
+    """Return whether a part of the picture has all digits in it. Otherwise it shows one of them."""
+    left, top, right, bottom = np.multiply(part, size * 2)
+    return all(left <= x <= right and top <= y <= bottom for x, y in (digit.box.middle for digit in digits))
 
 
 def _side(part: Part) -> float:
@@ -179,26 +173,29 @@ def _prepared(picture: Picture, finder: Finder, findings: Findings, whole: Norma
     digits, blank = findings.digits, None
     if len(digits) >= MAX_CENTRES:
         raise TooManyDigits(f"expected a picture of fewer than {MAX_CENTRES} digits, found {len(digits)} or more")
-    if whole is None and sum(digit.heat >= CERTAIN_HEAT for digit in digits) < 2:
-        try:
-            whole = picture.prepare("auto")
-        except NoInk as exc:
-            blank = exc
+    if sum(digit.heat >= finder.decoding.certain_heat for digit in digits) > 1:
+        return PreparedNumber(picture.upright_size, None, finder, findings, has_several=True)
+    try:
+        whole = whole or picture.prepare("auto")
+    except NoInk as exc:
+        blank = exc
+    if len(digits) > 1 and whole is not None and not _holds(whole.part, picture.upright_size, digits):
+        whole = None
     if whole is None and not digits:
         raise blank or NoInk("no digit found: the picture has only marks that are no digits")
     has_several = len(digits) > 1 or whole is None
     return PreparedNumber(picture.upright_size, whole, finder, findings, has_several)
 
 
-def read_number(classifier: Classifier, picture: Picture) -> Number:
-    """Decode a picture and read its digits.
+def read_number(classifier: Classifier, picture: Picture, network: FinderNetwork | None = None) -> Number:
+    """Decode a picture and read its digits. The finder is as for `prepare`.
 
     Raises:
         OtherClasses: the model's classes are not the digits.
         InvalidImage, NoInk, TooManyDigits: the picture cannot be read.
     """
     classifier.require_digits()
-    prepared = prepare(picture)
+    prepared = prepare(picture, network)
     read = ReadNumber.of(prepared, classifier, classifier.scores(to_features(prepared.pixels)))
     if read.is_doubtful and (other := read.look_again(picture)) is not None:
         read = read.after(other, classifier.scores(to_features(other.pixels)))
@@ -229,7 +226,8 @@ class ReadNumber:
             if several is None or record.get("accept", False) or seen.cost <= digit_costs(several).mean():
                 return cls(classifier, prepared, None, [seen.other], one)
         assert several is not None
-        together, others = _together(several, [digit.classes for digit in found])
+        share = 0 if prepared.finder is None else prepared.finder.decoding.share
+        together, others = _together(several, [digit.classes for digit in found], share)
         return cls(classifier, prepared, together, others, None)
 
     @property
@@ -253,11 +251,17 @@ class ReadNumber:
 
     def _strangers(self) -> list[int]:
         """Return the doubtful centres that do not look like a digit, but not all of them."""
-        if self.several is None or self.several.novelty is None or self.prepared.findings is None:
+        if (
+            self.several is None
+            or self.several.novelty is None
+            or not (self.prepared.findings and self.prepared.finder)
+        ):
             return []
         heats: Floats = np.array([digit.heat for digit in self.prepared.findings.digits], np.float32)
-        strangeness = np.where(heats < CERTAIN_HEAT, self.several.novelty - _HEAT_WEIGHT * heats, -np.inf)
-        strangers: list[int] = np.flatnonzero(strangeness >= _MOST_STRANGE).tolist()
+        decoding = self.prepared.finder.decoding
+        strangeness = self.several.novelty - decoding.heat_weight * heats
+        is_strange = (heats < decoding.certain_heat) & (strangeness >= decoding.most_strange)
+        strangers: list[int] = np.flatnonzero(is_strange).tolist()
         return strangers if len(strangers) < len(heats) else []
 
     def after(self, other: PreparedNumber, scores: Scores) -> "ReadNumber":
@@ -307,9 +311,11 @@ class ReadNumber:
         else:
             digits = predictions(self.classifier, self.scores, self.normalized, self.others)
         rows = [""] * (lines[-1] + 1)
+        finder = None if self.one is not None else self.prepared.finder
+        most_novelty = np.inf if finder is None else finder.decoding.most_novelty
         for digit, line, box in zip(digits, lines, boxes, strict=True):
             rows[line] += str(digit["digit"])
-            if len(digits) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY:
+            if digit.get("novelty", 0) > most_novelty:
                 digit["is_digit"] = digit["accept"] = False
             digit["line"], digit["box"] = line, box
         found = self._marks()
@@ -345,10 +351,10 @@ class ReadNumber:
         return [*found, *[FoundMark("other", number)] * is_cut]
 
 
-def _together(scores: Scores, classes: Sequence[Floats]) -> tuple[Scores, list[int | None]]:
+def _together(scores: Scores, classes: Sequence[Floats], share: float) -> tuple[Scores, list[int | None]]:
     """Return what the classifier and the finder say of digits together, and for each what only one of them says."""
     finders = np.array(classes)
-    probabilities = scores.probabilities ** (1 - _FINDERS_SHARE) * (finders + 1e-3) ** _FINDERS_SHARE
+    probabilities = scores.probabilities ** (1 - share) * (finders + 1e-3) ** share
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     opinions = np.stack([finders.argmax(axis=1), scores.probabilities.argmax(axis=1)], axis=1).tolist()
     others = [

@@ -26,8 +26,8 @@ VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 _SURE_SIDE, _LEGIBLE = 256, 9.0
 """From this side on, a view in which digits have this height is enough."""
 
-_LARGE, _SURE = 20.0, 0.6
-"""A view in which digits are this high, and all have this heat, is enough."""
+_LARGE = 20.0
+"""A view in which digits are this high, and all are certain, is enough."""
 
 _HEIGHT = 28.0
 """Height of the digits in a closer view, in pixels."""
@@ -38,7 +38,7 @@ _NEAR_ENOUGH = 1.35
 _PART_PIXELS = 120_000
 """A closer view with more pixels shows only the part of the picture where digits were found."""
 
-_MARGIN = 1.5
+_MARGIN = 3.0
 """Around this part, in heights of a digit."""
 
 _LESS_SURE = 0.8
@@ -75,10 +75,10 @@ CopyOf = Callable[[int], Grey]
 class Eye:
     """Looks at a picture, of which it has a copy as large as was needed so far."""
 
-    def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf, least: float) -> None:
-        """Look at a picture of this width and height for digits with a heat above `least`."""
-        self.size = size
-        self._network, self._copy_of, self._least = network, copy_of, least
+    def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
+        """Look at a picture of this width and height."""
+        self.size, self.certain = size, network.decoding.certain_heat
+        self._network, self._copy_of, self._least = network, copy_of, network.decoding.least_heat
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
 
     def first_view(self) -> View:
@@ -107,7 +107,7 @@ def look(eye: Eye, first: View) -> View:
     """Return the view in which the digits are seen best, after the first one. One digit is not looked at closely."""
     longer, views = max(eye.size), [first]
     for side in SIDES[1:]:
-        if side > 2 * longer or _is_enough(views, side):
+        if side > 2 * longer or _is_enough(views, side, eye.certain):
             break
         views.append(eye.view(side / longer))
     best = max(views, key=lambda view: sureness(view.digits))
@@ -122,12 +122,12 @@ def look(eye: Eye, first: View) -> View:
     return best
 
 
-def _is_enough(views: Sequence[View], side: int) -> bool:
+def _is_enough(views: Sequence[View], side: int, certain: float) -> bool:
     """Return whether the digits are seen well enough, so that the picture is not looked at with this longer side."""
     found = [view.digits for view in views if view.digits]
     if side > _SURE_SIDE:
         return any(typical_height(digits) > _LEGIBLE for digits in found)
-    return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > _SURE for digits in found)
+    return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > certain for digits in found)
 
 
 def _closer(eye: Eye, view: View) -> View | None:

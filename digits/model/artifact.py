@@ -218,6 +218,8 @@ class Manifest(_Record):
     """By split (train, validation, calibration, test): loss, accuracy and other metrics."""
     calibration: Calibration | None = None
     """None if no images were held out for it, and in artifacts from earlier releases."""
+    decoding: dict[str, float] | None = None
+    """How to decode the maps of a finder, as `digits.finder.network.Decoding` describes. None for other networks."""
     files: dict[str, str] = Field(min_length=1, max_length=MAX_FILES)
     """Maps each file's path below the version's folder to its sha256."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.features import Floats, Grey
-from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Tensor, read_version, versions
+from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Manifest, Tensor, read_version, versions
 from digits.model.onnx_runtime import Session, UnusableGraph
 
 CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))
@@ -72,11 +72,16 @@ class MapNetwork:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Load a published version. Raises DamagedArtifact and GoldenMismatch. The message names the folder."""
-        _, files = read_version(folder)
+        manifest, files = read_version(folder)
         try:
-            return cls(files[MODEL], files[GOLDEN])
+            return cls.of_version(manifest, files)
         except ArtifactError as exc:
             raise type(exc)(f"{folder}: {exc}") from exc
+
+    @classmethod
+    def of_version(cls, _: Manifest, files: Mapping[str, bytes]) -> Self:
+        """Load the files of a version. Raises DamagedArtifact and GoldenMismatch."""
+        return cls(files[MODEL], files[GOLDEN])
 
     @classmethod
     def shipped_version(cls) -> int:

@@ -96,7 +96,7 @@ def test_a_view_of_a_large_picture_is_small() -> None:
     number = cv2.resize(written("407"), None, fx=8, fy=8)
     page[900 : 900 + number.shape[0], 700 : 700 + number.shape[1]] = number
 
-    eye = Eye(shipped(), (4000, 3000), lambda _side: page, 0.36)
+    eye = Eye(shipped(), (4000, 3000), lambda _side: page)
 
     view = look(eye, eye.first_view())
 

@@ -51,11 +51,12 @@ def command(name: str) -> Any:
 
     def callback(**options: Any) -> None:
         request = Request(**options)
-        task = Predict(request.normalize, request.probabilities) if recognizes_one else Read()
+        task = Predict(request.normalize, request.probabilities) if recognizes_one else Read(request.marks)
         raise typer.Exit(_answer(request, task))
 
     options = inspect.signature(Request).parameters.values()
-    own = [option for option in options if recognizes_one or option.name not in ("probabilities", "normalize")]
+    others = ("marks",) if recognizes_one else ("probabilities", "normalize")
+    own = [option for option in options if option.name not in others]
     summary = "Recognize one digit per picture." if recognizes_one else "Read all digits on each picture."
     return single_command(name, callback, own, cls=_CommandWithRay, help=summary + _HELP)
 

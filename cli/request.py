@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.models import ModelDir, ModelVersion
+from digits.finder.read import Marks
 from digits.normalization.mnist_form import Mode
 from digits.pictures.decode import ACCEPTED_FORMATS
 
@@ -68,5 +69,13 @@ class Request:
             "(never). With never, pictures must be 28x28.",
         ),
     ] = "auto"
+    marks: Annotated[
+        Marks,
+        typer.Option(
+            metavar="count|ignore",
+            help="Whether each mark beside the digits stops a number from being accepted (count), or points, commas, "
+            "colons, dashes and slashes between digits do not (ignore), as in phone numbers, amounts and dates.",
+        ),
+    ] = "count"
     model_dir: ModelDir = None
     model_version: ModelVersion = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -44,6 +45,7 @@ from digits.model.artifact import (
 )
 from digits.model.classifier import Classifier, Golden, load_newest
 from digits.model.drift import edges_for
+from docs.handwriting import PENS, Hand, write
 
 # No test depends on the time that an example takes.
 settings.register_profile("without deadline", deadline=None)
@@ -295,6 +297,20 @@ def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, **({"format": "PNG"} | options))
     return stream.getvalue()
+
+
+def amount() -> bytes:
+    """Return a picture of 407.52 in handwriting. Its point is a separator that nobody can take for anything else."""
+    rng = np.random.default_rng(3)
+    hand, pen = Hand.drawn(rng), PENS["ballpoint"]
+    before, after = (write(digits, hand, pen, rng) for digits in ("407", "52"))
+    rows, point = max(len(before), len(after)), before.shape[1] + 35
+    page = np.zeros((rows, point + 35 + after.shape[1]), np.float32)
+    page[: len(before), : before.shape[1]] = before
+    page[: len(after), -after.shape[1] :] = after
+    cv2.circle(page, (point, rows - 24), 10, 1, -1, cv2.LINE_AA)
+    page = cv2.resize(np.pad(page, 60), None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
+    return encoded(np.rint(255 - 200 * page).astype(np.uint8))
 
 
 def fresh_python(

@@ -60,6 +60,6 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
         if query.model_fields_set:
             await extend(service.data_plane, read.digits, query, read.numbers, work)
             for number in read.numbers:
-                set_accept(number)  # another coverage gives other prediction sets
+                set_accept(number, query.marks)  # another coverage gives other prediction sets
         content = read.numbers[0] if pictures.single else {"predictions": read.numbers}
         return Reply.of(content, read.digits.classifier.model_id, read.digits.pass_rows)

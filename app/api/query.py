@@ -13,7 +13,7 @@ from app.errors import InvalidQuery
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.memory_budget import Reservation
 from digits.features import to_features
-from digits.finder.read import Number
+from digits.finder.read import Marks, Number
 from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.model.predictions import Prediction, set_coverage
 from digits.normalization.mnist_form import Mode
@@ -58,6 +58,9 @@ class ReadQuery(TrustQuery):
     include: Literal[_any_of("pixels", "ink")] | SkipJsonSchema[None] = None  # type: ignore[valid-type]
     """`pixels`: add the 28x28 pixels of each digit that the network saw. `ink`: add the ink of each picture. `pixels`
     of one picture also adds its `ink`."""
+    marks: Marks = "count"
+    """`count`, the default: a number with marks is not accepted. `ignore`: points, commas, colons, dashes and slashes
+    between digits do not change `accept`, as in phone numbers, amounts and dates. All other marks still do."""
 
     @model_validator(mode="before")
     @classmethod

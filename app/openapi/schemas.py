@@ -114,6 +114,21 @@ class NumberDigit(DigitPrediction):
     """Where the digit is, in pixels of the picture as a viewer displays it."""
 
 
+class Mark(_Schema):
+    """What is written beside the digits and is no digit, or may be none."""
+
+    kind: Literal["separator", "other"]
+    """`separator`: a point, a comma, a colon, a dash or a slash. `other`: everything else, such as a letter, a
+    currency sign, a digit that an edge of the picture cuts off, or what may be a further digit."""
+    box: Box
+    """Where the mark is, in pixels of the picture as a viewer displays it. If the place is not known, it is the box of
+    the whole number or picture."""
+    line: Annotated[int, Field(ge=0)]
+    """The line of digits that the mark is in or nearest to, from 0 at the top."""
+    after: Annotated[int, Field(ge=0)]
+    """How many digits of this line stand before the mark."""
+
+
 class Number(_Schema):
     """The digits on one picture."""
 
@@ -123,15 +138,18 @@ class Number(_Schema):
     """The digits of each line, from top to bottom."""
     digits: Annotated[list[NumberDigit], Field(min_length=1)]
     """The digits in reading order."""
+    marks: list[Mark]
+    """Everything beside the digits that is no digit. Empty if there is nothing."""
     left_out: Annotated[int, Field(ge=0)]
-    """Number of marks about as large as a digit that were not read."""
+    """How many of `marks` are about as large as a digit, or dashes: all but points, commas and colons."""
     model: ModelName
     """`name` and `version` of the model that answered."""
     ink: OrAbsent[_Ink] = None
     """With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service saw ink, as rows
     of grey values, at most 128 pixels a side."""
     accept: OrAbsent[bool] = None
-    """Whether the number needs no check by a person. Absent when the digits have no `accept`."""
+    """Whether the number needs no check by a person: each digit has `accept`, and there are no `marks`. With
+    `?marks=ignore`, there may be separators between digits. Absent when the digits have no `accept`."""
 
 
 class Numbers(_Schema):

@@ -191,7 +191,8 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
         Floats: pa.list_(pa.float32()),
     }
     types = {name: kinds[kind] for name, kind in get_type_hints(Prediction).items() if kind in kinds}
-    types |= dict.fromkeys(("left_out", "digit_count", "ambiguous_count", "non_digit_count", "version"), pa.int32())
+    counts = ("digit_count", "ambiguous_count", "non_digit_count", "mark_count", "left_out")
+    types |= dict.fromkeys((*counts, "version"), pa.int32())
     types["least_probability"] = pa.float32()
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with output.open("xb") as stream, pq.ParquetWriter(stream, schema) as writer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from digits.finder.read import Number, ambiguous_count, non_digit_count, read_number
+from digits.finder.read import Marks, Number, ambiguous_count, non_digit_count, read_number, set_accept
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
 from digits.normalization.mnist_form import Mode
@@ -73,19 +73,23 @@ class Read:
     """Read all digits on each picture."""
 
     command: ClassVar[str] = "digits read"
+    marks: Marks = "count"
 
     def options(self) -> dict[str, str]:
-        return {}
+        """Return the options that determine the rows, as `Predict.options` does."""
+        return {"--marks": self.marks}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
         """Return the names of a row's columns. Raises OtherClasses."""
         classifier.require_digits()
-        counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out", "accept")
-        return "path", "text", *counts, "version", "error"
+        counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "mark_count", "left_out")
+        return "path", "text", *counts, "accept", "version", "error"
 
     def prepare(self, classifier: Classifier, picture: Picture) -> Number:
-        """Read one picture. Its candidates are many enough for a forward pass of their own."""
-        return read_number(classifier, picture)
+        """Read one picture. Its digits are many enough for a forward pass of their own."""
+        number = read_number(classifier, picture)
+        set_accept(number, self.marks)
+        return number
 
     def answers(self, _: Classifier, prepared: Sequence[Number], _picture_of: object) -> Sequence[Number]:
         return prepared
@@ -97,6 +101,7 @@ class Read:
             "least_probability": min(digit["probability"] for digit in answer["digits"]),
             "ambiguous_count": ambiguous_count(answer),
             "non_digit_count": non_digit_count(answer),
+            "mark_count": len(answer["marks"]),
             "left_out": answer["left_out"],
             "accept": answer.get("accept"),
             "version": classifier.manifest.version,
@@ -108,8 +113,8 @@ class Read:
             remarks.append(f"{ambiguous} may be another digit")
         if non_digits := non_digit_count(answer):
             remarks.append(f"{non_digits} may be no digit")
-        if answer["left_out"]:
-            remarks.append(f"{answer['left_out']} left out")
+        if count := len(answer["marks"]):
+            remarks.append(f"{count} mark{'' if count == 1 else 's'}")
         return ", ".join(remarks)
 
 

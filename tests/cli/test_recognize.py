@@ -13,7 +13,16 @@ from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier
 from digits.percent import percent
 from tests.cli.conftest import Digits, each_command
-from tests.conftest import SHIPPED_VERSION, Mnist, Outcome, Published, encoded, publish_tiny, publish_trusted
+from tests.conftest import (
+    SHIPPED_VERSION,
+    Mnist,
+    Outcome,
+    Published,
+    amount,
+    encoded,
+    publish_tiny,
+    publish_trusted,
+)
 
 NARROW = encoded(np.zeros((28, 27), np.uint8))
 NUMBER, DRAWING = EXAMPLES / "number.jpg", EXAMPLES / "drawing-2718-28.png"
@@ -153,3 +162,25 @@ def test_read_prints_all_digits_and_how_many_are_unsure(digits: Digits) -> None:
     assert as_text.out == f"{NUMBER}: 4071\n{DRAWING}: 2718 / 28, {unsure} may be another digit\n"
     assert number["lines"] == ["4071"]
     assert [sorted(digit["box"]) for digit in number["digits"]] == [["height", "width", "x", "y"]] * 4
+
+
+@pytest.mark.parametrize(("options", "accept"), [([], False), (["--marks", "ignore"], True)], ids=["count", "ignore"])
+def test_read_shows_the_marks_and_accepts_separators_only_if_they_are_ignored(
+    digits: Digits, options: list[str], *, accept: bool
+) -> None:
+    as_text = digits("read", "--model-dir", SHIPPED, *options, "-", stdin=amount())
+    as_json = digits("read", "--model-dir", SHIPPED, "--json", *options, "-", stdin=amount())
+
+    (number,) = answers(as_json)
+    (mark,) = number["marks"]
+    assert as_text.out == "-: 40752, 1 mark\n"
+    assert (mark["kind"], mark["line"], mark["after"]) == ("separator", 0, 3)
+    assert sorted(mark["box"]) == ["height", "width", "x", "y"]
+    assert number["accept"] is accept
+
+
+def test_marks_that_are_neither_counted_nor_ignored_are_refused(digits: Digits) -> None:
+    ran = digits("read", "--marks", "none", NUMBER)
+
+    assert ran.code == 2
+    assert "'none' is not one of 'count', 'ignore'" in ran.err

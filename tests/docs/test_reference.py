@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from app import errors
 from app.api.query import PredictQuery, TrustQuery
-from app.openapi.schemas import DigitPrediction, Number, NumberDigit, Prediction
+from app.openapi.schemas import DigitPrediction, Mark, Number, NumberDigit, Prediction
 from app.settings import Settings
 from app.telemetry.access_log import CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
@@ -26,7 +26,7 @@ REFERENCE = REPOSITORY / "docs/reference"
 def table(page: str, heading: str, of_name: str = r"\w+") -> list[list[str]]:
     """Return the cells of the rows under a heading whose first cell is a name in backquotes, without links."""
     text = (REFERENCE / page).read_text().partition(f"\n{heading}\n")[2]
-    section = re.split(rf"^#{{1,{heading.count('#')}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    section = re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
     rows = re.findall(rf"^\| `({of_name})` \| (.+) \|$", section, re.MULTILINE)
     return [[name, *re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cells).split(" | ")] for name, cells in rows]
 
@@ -64,6 +64,7 @@ def test_the_settings_page_lists_every_setting_as_the_code_has_it() -> None:
         pytest.param("### Reply", [DigitPrediction, Prediction], id="a prediction"),
         pytest.param("### Query parameters", [TrustQuery, PredictQuery], id="the query"),
         pytest.param("## POST /read", [Number, NumberDigit], id="a number"),
+        pytest.param("### Marks", [Mark], id="a mark"),
     ],
 )
 def test_the_api_page_describes_every_field_as_the_code_does(heading: str, models: list[type[BaseModel]]) -> None:

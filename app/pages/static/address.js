@@ -1,4 +1,5 @@
-// What the address of the page remembers after its `#`: whether the lab is open, and the strokes of a drawing. No server sees it.
+// What the address of the page remembers after its `#`: whether the lab is open, whether separators are ignored, and the strokes of
+// a drawing. No server sees it.
 
 const GRID = 1000; // steps in the height of the drawing area
 const MIN_STEP = 0.012; // in heights; a closer point changes a stroke, which is 0.05 wide, too little to be seen
@@ -6,22 +7,23 @@ const MAX_LENGTH = 8000; // characters, which browsers and messengers accept: ab
 const MAX_STROKES = 500;
 const PLACES = [-1, 3]; // in heights; a stroke may leave the area, which is up to 1.5 wide
 const RATIOS = [1, 1.5]; // width to height of the area
+const IGNORE = "ignore-separators";
 
 /** @param {string} hash of the address. Unknown parts are ignored. */
 export function parseFragment(hash) {
   const parts = hash.replace(/^#/, "").split("&");
   const strokes = parts.find((part) => part.startsWith("strokes="))?.slice("strokes=".length) ?? null;
   const lab = ["lab", "inside", "lecture"].some((name) => parts.includes(name)); // older links have the other names
-  return { lab, strokes };
+  return { lab, ignoresSeparators: parts.includes(IGNORE), strokes };
 }
 
 /** Return the fragment with its `#`, or "" if there is nothing to remember. */
-export function fragment({ lab, strokes }) {
-  const parts = [lab && "lab", strokes && `strokes=${strokes}`].filter(Boolean);
+export function fragment({ lab, ignoresSeparators, strokes }) {
+  const parts = [lab && "lab", ignoresSeparators && IGNORE, strokes && `strokes=${strokes}`].filter(Boolean);
   return parts.length ? `#${parts.join("&")}` : "";
 }
 
-/** @param {{lab?: boolean, strokes?: string | null}} changes to what the address remembers */
+/** @param {{lab?: boolean, ignoresSeparators?: boolean, strokes?: string | null}} changes to what the address remembers */
 export function setAddress(changes) {
   const { pathname, search, hash } = location;
   history.replaceState(null, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);

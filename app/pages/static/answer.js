@@ -2,7 +2,7 @@
 
 import { byId, element, write } from "./dom.js";
 import { drawGrey } from "./heat.js";
-import { hasOwnClasses, label, leftOutSentence, lineCount, linesOf, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
+import { hasOwnClasses, label, lineCount, linesOf, marksSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -60,12 +60,12 @@ export class Answer {
    * @param {number} index of the digit to show
    */
   show(reading, index) {
-    const { digits, left_out: leftOut } = reading;
+    const { digits } = reading;
     const words = verdict(digits[index]);
     if (digits.length === 1) {
-      this.#say({ ...words, leftOut: leftOutSentence(leftOut) });
+      this.#say({ ...words, marks: marksSentence(reading) });
     } else {
-      const announced = `${linesOf(digits).join(", ")}. ${summary(reading)} ${leftOutSentence(leftOut)}`;
+      const announced = `${linesOf(digits).join(", ")}. ${summary(reading)} ${marksSentence(reading)}`;
       this.#say({ ...words, place: place(reading, index), announced });
     }
     this.#showBars(digits[index]);
@@ -95,17 +95,17 @@ export class Answer {
     byId("seen").hidden = true;
   }
 
-  #say({ state, digit = "", sentence, more = "", leftOut = "", place = "", announced = null }) {
+  #say({ state, digit = "", sentence, more = "", marks = "", place = "", announced = null }) {
     byId("answer").dataset.state = state;
     write(byId("digit"), digit);
     byId("digit").classList.toggle("word", digit.length > 2);
     write(byId("sentence"), sentence);
     write(byId("more"), more);
-    write(byId("left-out"), leftOut);
+    write(byId("marks"), marks);
     write(byId("place"), place);
     // The answer changes several times a second while somebody draws, so the announcement waits for a pause.
     clearTimeout(this.#timer);
-    const text = (announced ?? [sentence, more, leftOut].filter(Boolean).join(" ")).trim();
+    const text = (announced ?? [sentence, more, marks].filter(Boolean).join(" ")).trim();
     this.#timer = setTimeout(() => write(byId("announcement"), text), ANNOUNCE_AFTER_MS);
   }
 
@@ -137,7 +137,7 @@ export class Answer {
 /** Let the page speak of digits, or of whatever the model's own classes are. */
 export function wordFor({ ownClasses }) {
   if (ownClasses === byId("start").hidden) return;
-  byId("start").hidden = ownClasses; // they are pictures of digits
+  for (const id of ["start", "separators"]) byId(id).hidden = ownClasses; // they are about digits
   /** @type {NodeListOf<HTMLElement>} */
   const parts = document.querySelectorAll("[data-own]");
   for (const worded of parts) {

@@ -1,4 +1,4 @@
-// The boxes around the digits, over the drawing or the picture.
+// The boxes around the digits and the marks beside them, over the drawing or the picture.
 
 import { colour } from "./dom.js";
 import { fitToScreen, typeScale } from "./drawing.js";
@@ -11,6 +11,7 @@ const MIN_LABELLED_HEIGHT = 28; // a label would hide as much of the picture as 
 
 export class Boxes {
   #digits = []; // the digits that have a box
+  #marks = [];
   #selected = 0;
   #canvas;
   #toCanvas;
@@ -26,9 +27,9 @@ export class Boxes {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#render());
   }
 
-  /** @param {object[]} digits of the service's reply */
-  show(digits) {
-    this.#digits = digits;
+  /** @param {object[]} digits of the service's reply @param {object[]} marks */
+  show(digits, marks) {
+    [this.#digits, this.#marks] = [digits, marks];
     this.#render();
   }
 
@@ -40,7 +41,11 @@ export class Boxes {
 
   /** The boxes in pixels of the canvas. */
   get places() {
-    return this.#digits.map(({ box }) => padded(this.#toCanvas(box)));
+    return this.#digits.map(({ box }) => this.#place(box));
+  }
+
+  #place(box) {
+    return padded(this.#toCanvas(box));
   }
 
   #render() {
@@ -50,15 +55,18 @@ export class Boxes {
     const context = this.#canvas.getContext("2d");
     context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
     context.clearRect(0, 0, width, height);
-    const [accent, paper] = [colour("--accent"), colour("--paper")];
+    const [accent, paper, quiet] = [colour("--accent"), colour("--paper"), colour("--quiet")];
     context.font = `600 13px ${getComputedStyle(this.#canvas).fontFamily}`;
-    const boxes = this.places.map(({ x, y, width, height }, index) => ({
-      ...{ x: x / scale, y: y / scale, width: width / scale, height: height / scale },
+    const onPage = ({ x, y, width, height }) => ({ x: x / scale, y: y / scale, width: width / scale, height: height / scale });
+    const boxes = this.places.map((place, index) => ({
+      ...onPage(place),
       text: character(this.#digits[index]),
       isDashed: isUnsure(this.#digits[index]),
       isSelected: index === this.#selected && this.#digits.length > 1,
     }));
-    for (const box of boxes) drawRim(context, box, paper);
+    const marks = this.#marks.map(({ box }) => onPage(this.#place(box)));
+    for (const box of [...marks, ...boxes]) drawRim(context, box, paper);
+    for (const box of marks) drawOutline(context, box, quiet);
     for (const box of boxes) drawOutline(context, box, accent);
     const ordered = [...boxes.splice(this.#selected, 1), ...boxes];
     for (const placed of labels(ordered, (text) => context.measureText(text).width, { width, height })) {

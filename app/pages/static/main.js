@@ -73,10 +73,18 @@ function onDrawingChange() {
 function requestReading(options) {
   const { picture } = drawing;
   requests.request(async () => {
-    if (picture !== null) return { ...picture, isUnfinished: false };
+    const ignoresSeparators = byId("ignore").checked;
+    if (picture !== null) return { ...picture, ignoresSeparators, isUnfinished: false };
     const isUnfinished = drawing.isPenDown && !isNumber();
-    return { body: await drawing.toBlob(), type: "image/png", isUnfinished };
+    return { body: await drawing.toBlob(), type: "image/png", ignoresSeparators, isUnfinished };
   }, options);
+}
+
+/** Read everything again, because the switch has changed. */
+function readAgain() {
+  setAddress({ ignoresSeparators: byId("ignore").checked });
+  if (!drawing.isBlank) requestReading({ now: true });
+  stack?.readAgain();
 }
 
 function isNumber() {
@@ -87,12 +95,11 @@ function isNumber() {
 
 function showReading(newReading, milliseconds) {
   reading = newReading;
-  const { digits, model } = reading;
+  const { digits, marks, model } = reading;
   if (drawing.isPenDown && !isNumber()) digits[0].isUnfinished = true; // the reply is for an earlier stroke
-  const hasBoxes = isNumber() || reading.left_out > 0 || (view() === "desk" && "box" in digits[0]);
-  const isCropped = view() === "desk" && hasBoxes && reading.left_out === 0; // a crop could hide the marks that were not read
-  if (isCropped) drawing.zoom(around(digits.map(({ box }) => box), drawing.picture));
-  showBoxes(hasBoxes ? digits : []);
+  const hasBoxes = isNumber() || marks.length > 0 || (view() === "desk" && "box" in digits[0]);
+  if (view() === "desk" && hasBoxes) drawing.zoom(around([...digits, ...marks].map(({ box }) => box), drawing.picture));
+  showBoxes(hasBoxes ? digits : [], marks);
   if (isNumber()) number.show(reading);
   else number.hide();
   const point = drawing.lastPoint;
@@ -121,8 +128,8 @@ function showDistorted(digit) {
   if (!digit.isUnfinished) saliency?.show(digit);
 }
 
-function showBoxes(digits) {
-  boxes.show(digits);
+function showBoxes(digits, marks = []) {
+  boxes.show(digits, marks);
   byId("paper").classList.toggle("boxed", digits.length > 0);
 }
 
@@ -250,12 +257,17 @@ function showInLab() {
 }
 
 byId("look").addEventListener("click", () => show(view() === "lab" ? outside : "lab"));
+byId("ignore").addEventListener("change", readAgain);
 
-// The address remembers whether the lab is open, and holds the drawing while somebody looks at another page
+// The address remembers what is open and switched on, and holds the drawing while somebody looks at another page
 
 function followAddress() {
-  const { lab: isLab, strokes } = parseFragment(location.hash);
+  const { lab: isLab, ignoresSeparators, strokes } = parseFragment(location.hash);
   if (isLab !== (view() === "lab")) show(isLab ? "lab" : outside);
+  if (ignoresSeparators !== byId("ignore").checked) {
+    byId("ignore").checked = ignoresSeparators;
+    readAgain();
+  }
   if (strokes === null) return;
   const shared = decodeStrokes(strokes);
   if (shared) drawing.restore(shared); // which removes the strokes from the address

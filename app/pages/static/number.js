@@ -1,9 +1,9 @@
 // A number of several digits: its text, in which each digit can be selected.
 
 import { byId, element } from "./dom.js";
-import { character, isUnsure, leftOutSentence, lineCount, summary, verdict } from "./verdict.js";
+import { character, isUnsure, lineCount, marksSentence, separated, summary, verdict } from "./verdict.js";
 
-const QUESTION_MARK = 0.4; // its width, in widths of a digit
+const SIGN = 0.4; // the width of a question mark or a separator, in widths of a digit
 
 export class NumberText {
   #digits = []; // {radio, line, column} in reading order
@@ -30,18 +30,21 @@ export class NumberText {
   /** @param {object} reading the service's reply, of at least two digits */
   show(reading) {
     const lines = Array.from({ length: lineCount(reading.digits) }, () => element("div"));
+    const columns = lines.map(() => 0);
+    const behindSeparators = separated(reading);
     this.#digits = reading.digits.map((digit) => {
       const [sign, doubt = ""] = character(digit);
       const className = isUnsure(digit) ? "unsure" : "";
       const radio = element("span", { role: "radio", className, ariaLabel: spoken(digit) }, sign, element("sup", { textContent: doubt }));
+      if (behindSeparators.includes(digit)) lines[digit.line].append(separator());
       lines[digit.line].append(radio);
-      return { radio, line: digit.line, column: lines[digit.line].childElementCount - 1 };
+      return { radio, line: digit.line, column: columns[digit.line]++ };
     });
-    const widths = lines.map((line) => line.childElementCount + QUESTION_MARK * line.querySelectorAll(".unsure").length);
+    const widths = lines.map((line, index) => columns[index] + SIGN * line.querySelectorAll(".unsure, .separator").length);
     byId("number").style.setProperty("--columns", Math.max(...widths));
     byId("number").style.setProperty("--lines", lines.length);
     byId("number").replaceChildren(...lines);
-    byId("summary").textContent = `${summary(reading)} ${leftOutSentence(reading.left_out)}`;
+    byId("summary").textContent = `${summary(reading)} ${marksSentence(reading)}`;
     byId("whole").hidden = false;
     byId("answer").classList.add("several");
   }
@@ -64,6 +67,11 @@ export class NumberText {
     this.#onSelect(index);
     this.#digits[index].radio.focus();
   }
+}
+
+/** Return the sign of a separator, which the style sheet draws: it is no text, so that nobody copies it. */
+export function separator() {
+  return element("i", { className: "separator", ariaHidden: "true" });
 }
 
 /** Return the index of the digit that a key leads to, or null for any other key. Each digit has a line and a column. */

@@ -62,7 +62,7 @@ export class ReadingRequests {
   /**
    * Request a reading after a short delay. It replaces a request that still waits.
    *
-   * @param {() => Promise<{body: Blob, type: string, isUnfinished: boolean}>} picture called when the request is sent,
+   * @param {() => Promise<Content & {isUnfinished: boolean}>} picture called when the request is sent,
    *   so that the newest picture is sent. An unfinished drawing is sent to `POST /predict` alone: it is answered five
    *   times as fast, and `POST /read` may cut half a digit into several.
    * @param {{now?: boolean}} options `now` sends immediately and cancels a request in flight
@@ -109,7 +109,7 @@ export class ReadingRequests {
       let reading = null;
       if (!content.isUnfinished && this.#hasDigits) {
         const start = performance.now();
-        reading = await read("?include=pixels", content, controller);
+        reading = await read("include=pixels", content, controller);
         if (this.#inFlight !== controller) return;
         this.#backoff.reset();
         if (reading) this.#onReading(withDoubt(reading), performance.now() - start);
@@ -148,9 +148,9 @@ export class ReadingRequests {
 /** Return the reading of one digit with the fields of its prediction, which has the preprocessing too. */
 function withPrediction(reading, prediction, { isUnfinished }) {
   const digit = { line: 0, ...reading?.digits[0], ...prediction, isUnfinished };
-  const { accept, left_out } = reading ?? { ...prediction, left_out: 0 };
+  const { accept, marks } = reading ?? { ...prediction, marks: [] };
   const { ink, model } = prediction;
-  return withDoubt({ digits: [digit], left_out, accept, model, ink });
+  return withDoubt({ digits: [digit], marks, accept, model, ink });
 }
 
 /**
@@ -171,19 +171,30 @@ export function askAboutPixels(pixels, signal, more = "") {
 }
 
 /**
+ * @typedef {object} Content a picture to read
+ * @property {Blob} body
+ * @property {string} type
+ * @property {boolean} [ignoresSeparators] whether separators between digits do not change `accept`
+ */
+
+/**
  * Ask `POST /read` about a picture.
  *
- * @param {string} query such as "?include=pixels"
- * @param {{body: Blob, type: string}} content
+ * @param {string} query such as "include=pixels"
+ * @param {Content} content
  * @param {AbortController} controller
- * @returns {Promise<object | null>} the reply, or null if the model's classes are not the digits
+ * @returns {Promise<object | null>} the reply with `ignoresSeparators`, or null if the model's classes are not the digits
  * @throws {Problem}
  */
-export function read(query, content, controller) {
-  return post(`read${query}`, content, controller).catch((problem) => {
+export async function read(query, content, controller) {
+  const { ignoresSeparators } = content;
+  const parameters = [query, ignoresSeparators && "marks=ignore"].filter(Boolean).join("&");
+  try {
+    return { ...(await post(`read${parameters && "?"}${parameters}`, content, controller)), ignoresSeparators };
+  } catch (problem) {
     if (problem.status === OTHER_CLASSES) return null;
     throw problem;
-  });
+  }
 }
 
 /** Send a picture, as `read` does, to any path, and return the reply. */

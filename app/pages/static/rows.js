@@ -8,8 +8,9 @@ import {
   isStranger,
   isUnsure,
   label,
-  leftOutSentence,
   linesOf,
+  marksSentence,
+  separated,
   summary,
   verdict,
   withDoubt,
@@ -17,12 +18,13 @@ import {
 
 // Those of `digits read --output`, or of `digits predict --output` if the model's classes are not the digits, and who decided.
 const NUMBER_COLUMNS =
-  "path text digit_count least_probability ambiguous_count non_digit_count left_out accept version error checked_by".split(" ");
+  "path text digit_count least_probability ambiguous_count non_digit_count mark_count left_out accept version error checked_by".split(" ");
 const CLASS_COLUMNS =
   "path digit class_name probability prediction_set coverage calibration is_known novelty accept preprocessing left_out version error checked_by".split(" ");
 const FLOATS = ["least_probability", "probability", "coverage", "novelty"];
 
 const LINE_BREAK = " / "; // in the table, as `digits read` prints it
+const SEPARATOR = "·"; // in what the table shows
 
 /**
  * @typedef {object} Doubt a part of a text that a person should look at
@@ -32,7 +34,8 @@ const LINE_BREAK = " / "; // in the table, as `digits read` prints it
  * @property {number} [digit] its index in the reading, if the doubt is about one digit
  * @property {boolean} [isStranger] whether it does not look like a digit
  * @typedef {object} Result
- * @property {string} text with signs of doubt, as the table shows it
+ * @property {string} text with signs of doubt
+ * @property {string[]} shown the parts of the text between separators, as the table shows them
  * @property {string} guess the text without them, as a person corrects it
  * @property {Doubt[]} doubts in the order of the guess
  * @property {string} state "sure", "check", "failed" or "checked"
@@ -53,7 +56,8 @@ export function answered(reply) {
     const guess = reply.class_name ?? label(reply.digit);
     return result(!isUnsure(reply), { text, guess, reason: verdict(reply).sentence, cells: { ...reply, version } });
   }
-  const { digits, left_out, accept } = withDoubt(reply);
+  const reading = withDoubt(reply);
+  const { digits, marks, left_out, accept } = reading;
   const count = (field, isCounted) => (field in digits[0] ? digits.filter(isCounted).length : null);
   const cells = {
     text: linesOf(digits).join("\n"),
@@ -61,24 +65,28 @@ export function answered(reply) {
     least_probability: Math.min(...digits.map(({ probability }) => probability)),
     ambiguous_count: count("prediction_set", ({ digit, prediction_set: set }) => set.length !== 1 || set[0] !== digit),
     non_digit_count: count("is_digit", ({ is_digit: isDigit }) => !isDigit),
+    mark_count: marks.length,
     left_out,
     accept,
     version,
   };
   const text = linesOf(digits).join(LINE_BREAK);
+  const behind = separated(reading);
+  const signs = linesOf(digits, (digit) => `${behind.includes(digit) ? SEPARATOR : ""}${character(digit)}`);
+  const shown = signs.join(LINE_BREAK).split(SEPARATOR);
   const guess = linesOf(digits, ({ digit }) => label(digit)).join(LINE_BREAK);
   const doubts = doubtsOf(digits);
   let words = digits.length === 1 ? verdict(digits[0]).sentence : summary({ digits });
   if (doubts.length === 1) words = doubts[0].reason;
-  const reason = `${words} ${leftOutSentence(left_out)}`.trim();
-  return result(!isUnsure(reply), { text, guess, doubts, reason, cells });
+  const reason = `${words} ${marksSentence(reading)}`.trim();
+  return result(!isUnsure(reply), { text, shown, guess, doubts, reason, cells });
 }
 
 /** Return the result of an answer, on which the model itself has decided if it is sure. */
-function result(isSure, { text, guess, doubts = [], reason, cells }) {
+function result(isSure, { text, shown = [text], guess, doubts = [], reason, cells }) {
   if (!isSure && doubts.length === 0) doubts = [{ start: 0, end: guess.length, reason }];
   const state = isSure ? "sure" : "check";
-  return { text, guess, doubts, reason, state, cells: { ...cells, checked_by: isSure ? "model" : "" } };
+  return { text, shown, guess, doubts, reason, state, cells: { ...cells, checked_by: isSure ? "model" : "" } };
 }
 
 /** Return the digits that the service doubts, each with its place in the guess. */
@@ -100,7 +108,7 @@ function doubtsOf(digits) {
  * @returns {Result}
  */
 export function failed(reason, error = reason) {
-  return { text: "", guess: "", doubts: [{ start: 0, end: 0, reason }], state: "failed", reason, cells: { error } };
+  return { text: "", shown: [], guess: "", doubts: [{ start: 0, end: 0, reason }], state: "failed", reason, cells: { error } };
 }
 
 /** Return why a person's text cannot be saved, or "". */
@@ -124,7 +132,7 @@ export function corrected(text, reading) {
   const cells = { text: lines.join("\n"), class_name: text, accept: true, version, error, checked_by: "person" };
   if (!isOfClass(reading)) cells.digit_count = text.replace(/\D/g, "").length;
   if (!hasOwnClasses()) text = lines.join(LINE_BREAK);
-  return { text, guess: text, doubts: [], state: "checked", reason: "by you", cells };
+  return { text, shown: [text], guess: text, doubts: [], state: "checked", reason: "by you", cells };
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { Correction } from "./correction.js";
 import { byId, write } from "./dom.js";
+import { separator } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { post, read } from "./requests.js";
@@ -81,6 +82,21 @@ export class Stack {
     if (this.#queue.problem !== null) this.#queue.resume();
   }
 
+  /** Read all pictures again, except for those that failed or that a person has checked. What a person has typed stays. */
+  readAgain() {
+    this.#queue.stop(); // the rows that are being read wait again
+    const current = this.#current;
+    this.#setCurrent(null);
+    const rows = this.#rows.filter(({ result }) => ["sure", "check"].includes(result?.state));
+    for (const row of rows) {
+      if (row.draft?.guess === row.result.guess) row.draft = null;
+      this.#setResult(row, null);
+    }
+    if (current?.draft) this.#setCurrent(current);
+    this.#announced = 0;
+    this.#queue.add(rows);
+  }
+
   /** Ask the service about the picture of a row. Throws a Problem. */
   async #read(row, controller) {
     let picture;
@@ -92,19 +108,20 @@ export class Stack {
       return;
     }
     if (picture.shown) drawThumbnail(row.element.querySelector("canvas"), picture.shown);
-    const reading = this.#hasDigits ? await read("", picture, controller) : null;
+    const content = { ...picture, ignoresSeparators: byId("ignore").checked };
+    const reading = this.#hasDigits ? await read("", content, controller) : null;
     const reply = reading ?? (await post("predict", picture, controller));
     this.#hasDigits = reply.class_name === undefined;
     const { version } = reply.model;
     if (this.#version !== version) this.#described = this.#page.describe(version);
     this.#version = version;
     await this.#described;
-    this.#show(row, answered(reply));
+    if (!controller.signal.aborted) this.#show(row, answered(reply));
   }
 
   /** Show the service's answer in a row, or why there is none. */
   #show(row, result) {
-    if (row.result !== null) return; // a person was faster, or the stack was stopped at the moment of the answer
+    if (row.result !== null) return; // a person was faster
     row.reading = result;
     this.#setResult(row, result);
     if (this.#current === row) row.draft = this.#correction.draft;
@@ -113,13 +130,15 @@ export class Stack {
     else if (this.#current === null && this.#page.isOpen() && result.state === "check") this.#openRow(row);
   }
 
+  /** @param {import("./rows.js").Result | null} result null if the row waits for its answer */
   #setResult(row, result) {
     row.result = result;
     const { element } = row;
-    element.dataset.state = result.state;
-    element.querySelector(".text").textContent = result.text;
-    element.querySelector(".state").textContent = result.state;
-    element.querySelector(".reason").textContent = result.reason;
+    const { state, shown, reason } = result ?? { state: "", shown: [], reason: "" };
+    element.dataset.state = state;
+    element.querySelector(".text").replaceChildren(...shown.flatMap((part, index) => (index > 0 ? [separator(), part] : [part])));
+    element.querySelector(".state").textContent = state;
+    element.querySelector(".reason").textContent = reason;
   }
 
   // The desk

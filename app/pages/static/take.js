@@ -2,7 +2,7 @@
 
 import { parseFragment, setAddress } from "./address.js";
 import { byId, colour, element } from "./dom.js";
-import { inWords, leftOutSentence, linesOf, summary, verdict } from "./verdict.js";
+import { inWords, linesOf, marksSentence, summary, verdict } from "./verdict.js";
 
 const MAX_NAME = 200; // characters; a file system takes 255 bytes
 
@@ -22,11 +22,12 @@ export async function copyLink(url) {
 }
 
 /** Copy the number or the digit that was read, with its signs of doubt. */
-export async function copyAnswer({ digits, left_out: leftOut }) {
+export async function copyAnswer(reading) {
+  const { digits } = reading;
   const lines = linesOf(digits);
   const done = await copy(lines.join("\n"));
   const words = digits.length > 1 ? summary({ digits }) : verdict(digits[0]).sentence;
-  say(done ? `Copied “${lines.join(", ")}”. ${words} ${leftOutSentence(leftOut)}` : "This browser copies only over HTTPS.");
+  say(done ? `Copied “${lines.join(", ")}”. ${words} ${marksSentence(reading)}` : "This browser copies only over HTTPS.");
 }
 
 /** Return whether the browser has copied a text. Over plain HTTP, it does so for localhost only. */

@@ -139,10 +139,21 @@ export function summary({ digits }) {
   return `${count}. ${unsure} of them ${unsure === 1 ? "is" : "are"} unsure, marked with “${DOUBT}”.${strangers}`;
 }
 
-/** Say how many marks were not read. */
-export function leftOutSentence(count) {
-  if (count === 0) return "";
-  return count === 1 ? "1 mark was not read." : `${count} marks were not read.`;
+/** Return the digit behind each separator that stands between two digits of a line. */
+export function separated({ digits, marks }) {
+  return marks.flatMap(({ kind, line, after }) => {
+    const behind = digits.filter((digit) => digit.line === line)[after];
+    return kind === "separator" && after > 0 && behind ? [behind] : [];
+  });
+}
+
+/** Say how many marks beside the digits were not read, and what became of the separators between digits. */
+export function marksSentence({ digits, marks, ignoresSeparators }) {
+  const separators = separated({ digits, marks }).length;
+  const count = (number, name, done) => (number > 0 ? `${number} ${name}${number === 1 ? " was" : "s were"} ${done}.` : "");
+  const sentences = [count(marks.length - separators, "mark", "not read")];
+  sentences.push(count(separators, "separator", ignoresSeparators ? "ignored" : "not read"));
+  return sentences.filter(Boolean).join(" ");
 }
 
 /** Return a sentence that explains why there is no answer, to a drawing or to a picture of a stack. */

@@ -11,7 +11,7 @@ from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import LIMITED_BATCH, Service, cases
 from tests.app.dialects import PHOTO, RAW, form
 from tests.app.dialects import PNG as SEVEN
-from tests.conftest import encoded
+from tests.conftest import amount, encoded
 
 NUMBER = (EXAMPLES / "number.jpg").read_bytes()
 JPEG = {"content-type": "image/jpeg"}
@@ -32,7 +32,7 @@ def test_a_number_is_read_with_a_box_and_the_trust_in_each_digit(client: httpx.C
         assert digit["digit"] in digit["prediction_set"]
         assert digit["is_digit"] is (digit["novelty"] <= 0.8)
         assert digit["probability"] == max(digit["probabilities"])
-    assert answer["left_out"] == 0
+    assert (answer["marks"], answer["left_out"]) == ([], 0)
     assert answer["accept"] is True
 
 
@@ -44,7 +44,7 @@ def test_a_number_is_read_with_a_box_and_the_trust_in_each_digit(client: httpx.C
         pytest.param("scan-1986-407-52.jpg", "", False, id="unsure"),
     ],
 )
-def test_a_number_is_accepted_if_each_digit_is_and_nothing_was_left_out(
+def test_a_number_is_accepted_if_each_digit_is_and_there_are_no_marks(
     client: httpx.Client, name: str, query: str, *, is_accepted: bool
 ) -> None:
     number = read(client, (EXAMPLES / name).read_bytes(), query=query).json()
@@ -52,7 +52,36 @@ def test_a_number_is_accepted_if_each_digit_is_and_nothing_was_left_out(
     for digit in number["digits"]:
         assert digit["accept"] is (digit["is_digit"] and digit["prediction_set"] == [digit["digit"]])
     all_accepted = all(digit["accept"] for digit in number["digits"])
-    assert number["accept"] is (all_accepted and number["left_out"] == 0) is is_accepted
+    assert number["accept"] is (all_accepted and number["marks"] == []) is is_accepted
+
+
+def test_a_separator_is_a_mark_with_its_place_and_no_part_of_the_text(client: httpx.Client) -> None:
+    number = read(client, amount()).json()
+
+    assert (number["text"], number["left_out"]) == ("40752", 0)
+    (mark,) = number["marks"]
+    assert (mark["kind"], mark["line"], mark["after"]) == ("separator", 0, 3)
+    left, right = (number["digits"][index]["box"] for index in (2, 3))
+    assert left["x"] < mark["box"]["x"] < right["x"]
+    assert mark["box"]["height"] < right["height"] / 3
+
+
+@pytest.mark.parametrize(
+    ("query", "is_accepted"),
+    [
+        pytest.param("", False, id="by default"),
+        pytest.param("?marks=count", False, id="count"),
+        pytest.param("?marks=ignore", True, id="ignore"),
+        pytest.param("?marks=ignore&coverage=0.999", False, id="ignore, and digits that are unsure"),
+    ],
+)
+def test_a_number_with_a_separator_is_accepted_only_if_the_client_ignores_separators(
+    client: httpx.Client, query: str, *, is_accepted: bool
+) -> None:
+    number = read(client, amount(), query=query).json()
+
+    assert number["accept"] is is_accepted
+    assert len(number["marks"]) == 1
 
 
 @pytest.mark.parametrize("path", ["/predict", "/read"])
@@ -102,6 +131,7 @@ def test_coverage_and_pixels_can_be_requested(client: httpx.Client) -> None:
         "text": (415, "unsupported-type", {"content": b"7", "headers": {"content-type": "text/plain"}}, ""),
         "normalize": (422, "invalid-query", form([NUMBER]), "?normalize=auto"),
         "saliency": (422, "invalid-query", form([NUMBER]), "?include=saliency"),
+        "unknown marks": (422, "invalid-query", form([NUMBER]), "?marks=none"),
         "an unknown parameter": (422, "invalid-query", form([NUMBER]), "?speed=1"),
         "a coverage without sets": (422, "invalid-query", form([NUMBER]), "?coverage=0.5"),
     },

@@ -19,7 +19,7 @@ from app.pages.drawing import FOLDER
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import SHAPES, Reloading, Service
 from tests.app.pages.conftest import OpenPage, drag
-from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_classes, publish_tiny, publish_trusted
+from tests.conftest import SHIPPED_VERSION, amount, encoded, needs, publish_classes, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
 Stroke = Sequence[Point]
@@ -139,7 +139,10 @@ def paste(page: Page, *, name: str, content: bytes, kind: str = "image/png") -> 
 def answer_with(
     *lines: str, unsure: Sequence[int] = (), strangers: Sequence[int] = (), left_out: int = 0, **fields: Any
 ) -> Callable[[Route], None]:
-    """Return a route handler for ANSWERS. Each digit is 30 pixels wide and 40 high, in a grid of 50."""
+    """Return a route handler for ANSWERS. Each digit is 30 pixels wide and 40 high, in a grid of 50.
+
+    What is left out is far from the digits, at the lower right.
+    """
     digits: list[dict[str, Any]] = []
     for line, text in enumerate(lines):
         for column, digit in enumerate(map(int, text)):
@@ -157,11 +160,14 @@ def answer_with(
             }
             digits.append(certain | fields)
     model = {"name": "mnist-dense", "version": SHIPPED_VERSION}
+    box = {"x": 300, "y": 200, "width": 20, "height": 10}
+    mark = {"kind": "other", "box": box, "line": len(lines) - 1, "after": len(lines[-1])}
     accept = left_out == 0 and all(digit["accept"] for digit in digits)
     reading = {
         "text": "\n".join(lines),
         "lines": lines,
         "digits": digits,
+        "marks": [mark] * left_out,
         "left_out": left_out,
         "accept": accept,
         "model": model,
@@ -444,6 +450,39 @@ def test_drawn_digits_are_a_number_that_stays_while_the_next_is_drawn(open_page:
     assert colours(*middle).sum() == 0
 
 
+def test_a_separator_is_shown_between_its_digits_and_the_switch_decides_if_it_matters(page: Page) -> None:
+    switch = page.get_by_role("switch", name="Ignore separators")
+    expect(switch).not_to_be_checked()
+    with page.expect_response("**/read?*") as counted:
+        choose(page, name="amount.png", content=amount())
+    expect(page.locator("#summary")).to_have_text("5 digits, none of them unsure. 1 separator was not read.")
+    expect(page.locator("#number .separator + [role=radio]")).to_have_text(["5"])
+    expect(page.get_by_role("radio")).to_have_text([*"40752"])
+
+    with page.expect_response("**/read?*") as ignored:
+        switch.check()
+
+    expect(page.locator("#summary")).to_have_text("5 digits, none of them unsure. 1 separator was ignored.")
+    expect(page.locator("#number .separator")).to_have_count(1)
+    assert (counted.value.json()["accept"], ignored.value.json()["accept"]) == (False, True)
+    page.reload()
+    expect(switch).to_be_checked()
+    with page.expect_request("**/read?*marks=ignore"):
+        choose(page, name="amount.png", content=amount())
+
+
+def test_a_mark_has_a_grey_box_on_the_paper(page: Page) -> None:
+    choose(page, name="amount.png", content=amount())
+    expect(page.locator("#number .separator")).to_have_count(1)
+
+    shown = colours(page.locator("#boxes"))
+
+    quiet = np.all(np.abs(shown[..., :3] - (91, 96, 104)) < 8, axis=-1) & (shown[..., 3] > 128)
+    rows, columns = np.nonzero(quiet)
+    assert len(rows) > 20
+    assert max(np.ptp(rows), np.ptp(columns)) < 0.1 * len(shown)
+
+
 def test_a_digit_of_a_sheet_of_500_is_selected_with_keys_and_pointer(page: Page) -> None:
     page.route(ANSWERS, answer_with(*["0123456780123456780123456"] * 20, unsure=[1, 3], left_out=2))
 
@@ -544,11 +583,12 @@ def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page:
 
 def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page) -> None:
     reached = []
-    for _ in range(14):
+    for _ in range(15):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "() => { const e = document.activeElement;"
-            " return [e.getAttribute('aria-label') ?? e.textContent.trim(), getComputedStyle(e).outlineStyle]; }"
+            " const words = e.labels?.[0] ?? e;"
+            " return [e.getAttribute('aria-label') ?? words.textContent.trim(), getComputedStyle(e).outlineStyle]; }"
         )
         reached.append((name, outline))
         if name.endswith("how good is it?"):
@@ -556,7 +596,8 @@ def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page
 
     tools = ["Undo", "Redo", "Clear", "Open file", "Drawing area"]
     examples = ["Photo of a 3", "A number", "4 or 9?", "A letter"]
-    names = ["API", "Model card", "Look inside", *tools, *examples]
+    switch = "Ignore separators, as in 12/05/26"
+    names = ["API", "Model card", "Look inside", *tools, switch, *examples]
     names += ["How does it work, and how good is it?", "model card"]
     assert reached == [(name, "solid") for name in names]
 
@@ -655,6 +696,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     page = open_page(reloading.service.url, refusals=True)  # of `POST /read`, of figures and of saliency
     expect(page.locator("#bars .name")).to_have_text(list(SHAPES))
     expect(page.locator("#sentence")).to_have_text("Draw, or open a picture. The answer appears here.")
+    expect(page.get_by_role("switch")).to_be_hidden()
     page.get_by_text("how good is it?").click()
 
     draw(page, *STROKES[7])

@@ -274,7 +274,7 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
                 for part in [*parts, *contents]:
                     expect(page.locator(part)).to_be_in_viewport(ratio=1)
                 assert page.evaluate("document.documentElement.scrollHeight") == height
-        expect(page.locator("#left-out")).to_have_text("1 mark was not read.")
+        expect(page.locator("#marks")).to_have_text("1 mark was not read.")
         expect(page.locator("#sentence")).to_have_css("font-size", f"{16 * height // 720}px")
 
 

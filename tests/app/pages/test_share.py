@@ -27,6 +27,7 @@ from tests.app.pages.test_drawing import (
     expect_digit,
     expect_problem,
 )
+from tests.conftest import amount
 
 
 @pytest.fixture
@@ -131,6 +132,24 @@ def test_what_is_shown_is_what_is_copied_spoken_and_named(page: Page, doubts: An
     with page.expect_download() as download:
         button(page, "Save as PNG").click()
     assert download.value.suggested_filename == file
+
+
+@pytest.mark.parametrize("is_ignored", [False, True], ids=["counted", "ignored"])
+def test_a_separator_is_neither_copied_nor_spoken_nor_saved(page: Page, *, is_ignored: bool) -> None:
+    page.get_by_role("switch").set_checked(is_ignored)
+    choose(page, name="amount.png", content=amount())
+    expect(page.locator("#number .separator")).to_have_count(1)
+
+    text = copied(page, "Copy number")
+
+    marked = page.evaluate("getSelection().selectAllChildren(document.getElementById('number')), `${getSelection()}`")
+    assert text == marked.strip() == "40752"
+    words = f"40752. 5 digits, none of them unsure. 1 separator was {'ignored' if is_ignored else 'not read'}."
+    expect(page.locator("#announcement")).to_have_text(words)
+    expect(page.locator("#taken")).to_have_text(f"Copied “40752”. {words.partition(' ')[2]}")
+    with page.expect_download() as download:
+        button(page, "Save as PNG").click()
+    assert download.value.suggested_filename == "40752.png"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from tests.app.pages.test_drawing import (
     record_posts,
     too_wide,
 )
-from tests.conftest import SHIPPED_VERSION, fresh_python, publish_classes
+from tests.conftest import SHIPPED_VERSION, amount, fresh_python, publish_classes
 
 READ = re.compile(r"/read$")
 """The URL that the table asks."""
@@ -353,7 +353,7 @@ def test_the_paper_marks_the_digit_that_the_desk_asks_about(page: Page) -> None:
     expect(marked).to_have_text("5?")
 
 
-def test_the_whole_picture_is_shown_if_a_mark_of_it_was_not_read(page: Page) -> None:
+def test_the_desk_shows_a_digit_together_with_the_mark_that_was_not_read(page: Page) -> None:
     page.route(ANSWERS, answer_with("7", left_out=1))
     page.route(READ, answer_with("7", left_out=1))
 
@@ -365,9 +365,49 @@ def test_the_whole_picture_is_shown_if_a_mark_of_it_was_not_read(page: Page) -> 
     expect(page.locator("#desk-reason")).to_have_text(reason)
     expect(rows(page).nth(0).locator(".text")).to_have_text("7?")
     expect(page.locator("#paper")).to_contain_class("boxed")
-    height = page.locator("#canvas").evaluate("c => c.height")
-    marked = colours(page.locator("#boxes"))[..., 3] > 0
-    assert np.ptp(np.flatnonzero(marked.any(axis=1))) < 0.5 * height  # the box of a crop would fill the paper
+    marked = (colours(page.locator("#boxes"))[..., 3] > 0).any(axis=0)
+    left, middle, right = (bool(part.any()) for part in np.split(marked, [len(marked) // 3, 2 * len(marked) // 3]))
+    assert (left, middle, right) == (True, False, True)
+
+
+AMOUNT: FilePayload = {"name": "amount.png", "mimeType": "image/png", "buffer": amount()}
+
+
+def test_the_table_is_read_again_when_separators_are_ignored(page: Page) -> None:
+    stack(page, AMOUNT, DOUBTFUL, AMOUNT | {"name": "other.png"}, picture("seven.png"), BROKEN)
+    expect_state(page, "5 pictures: 1 sure, 3 to check, 1 failed.")
+    amounts = rows(page).filter(has_text="amount.png")
+    expect(amounts).to_contain_text("check 5 digits, none of them unsure. 1 separator was not read.")
+    rows(page).filter(has_text="other.png").get_by_role("button").click()
+    expect(field(page, "other.png")).to_have_value("40752")
+    page.keyboard.type("40753")
+    page.keyboard.press("Enter")
+    expect_state(page, "5 pictures: 1 sure, 2 to check, 1 failed, 1 checked by you.")
+    posts = record_posts(page)
+
+    page.get_by_role("switch", name="Ignore separators").check()
+
+    expect_state(page, "5 pictures: 2 sure, 1 to check, 1 failed, 1 checked by you.")
+    expect(field(page, "doubtful.png")).to_be_focused()
+    expect(amounts).to_contain_text("sure 5 digits, none of them unsure. 1 separator was ignored.")
+    expect(amounts.locator(".text")).to_have_text("40752")
+    expect(amounts.locator(".separator")).to_have_count(1)
+    assert posts.count("read?marks=ignore") == 3  # not the failure, nor what a person has checked
+    saved = download(page)
+    read = {"text": "40752", "mark_count": "1", "left_out": "0", "accept": "true", "checked_by": "model"}
+    assert saved["amount.png"].items() >= read.items()
+    assert saved["other.png"].items() >= {"text": "40753", "checked_by": "person"}.items()
+
+
+def test_what_was_typed_stays_when_the_table_is_read_again(page: Page) -> None:
+    stack(page, AMOUNT, DIARY)
+    expect(field(page, "amount.png")).to_be_focused()
+    page.keyboard.type("407")
+
+    page.get_by_role("switch", name="Ignore separators").check()
+
+    expect_state(page, "2 pictures: 1 sure, 0 to check, 1 failed.")
+    expect(field(page, "amount.png")).to_have_value("407")
 
 
 def test_an_answer_that_arrives_later_must_be_looked_at(page: Page) -> None:

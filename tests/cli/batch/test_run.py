@@ -33,6 +33,7 @@ from tests.conftest import (
     SHIPPED_VERSION,
     Mnist,
     Published,
+    amount,
     encoded,
     publish_classes,
     publish_tiny,
@@ -46,8 +47,8 @@ PREDICT = (
     *("accept", "preprocessing", "left_out", "version", "error"),
 )
 READ = (
-    *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out"),
-    *("accept", "version", "error"),
+    *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "mark_count"),
+    *("left_out", "accept", "version", "error"),
 )
 
 
@@ -55,7 +56,7 @@ def read_csv(file: Path) -> list[dict[str, Any]]:
     """Return the rows with the types of JSON."""
     types: dict[str, Callable[[str], Any]] = {
         **{"path": str, "error": str, "calibration": str, "digit": int, "probability": float, "novelty": float},
-        **{"text": str, "digit_count": int, "least_probability": float, "ambiguous_count": int},
+        **{"text": str, "digit_count": int, "least_probability": float, "ambiguous_count": int, "mark_count": int},
         **{"non_digit_count": int, "left_out": int, "version": int, "coverage": float, "preprocessing": str.split},
         "probabilities": lambda text: [float(each) for each in text.split()],
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
@@ -182,6 +183,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
             "least_probability": pytest.approx(min(digit["probability"] for digit in found), rel=1e-4),
             "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
             "non_digit_count": sum(not digit["is_digit"] for digit in found),
+            "mark_count": len(answer["marks"]),
             "left_out": answer["left_out"],
             "accept": answer["accept"],
             "version": SHIPPED_VERSION,
@@ -189,6 +191,31 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
         }
     texts = [row["text"] for row in rows if row["ambiguous_count"] == row["non_digit_count"] == row["left_out"] == 0]
     assert texts == ["314", "4071"]
+
+
+@pytest.mark.parametrize(("options", "accept"), [([], False), (["--marks", "ignore"], True)], ids=["count", "ignore"])
+def test_a_row_counts_the_marks_and_accepts_separators_only_if_they_are_ignored(
+    digits: Digits, tmp_path: Path, options: list[str], *, accept: bool
+) -> None:
+    picture, output = tmp_path / "amount.png", tmp_path / "numbers.parquet"
+    picture.write_bytes(amount())
+
+    ran = digits("read", picture, "--output", output, "--model-dir", SHIPPED, *options)
+
+    assert ran.code == 0
+    (row,) = pq.read_table(output).to_pylist()
+    assert row.items() >= {"text": "40752", "mark_count": 1, "left_out": 0, "accept": accept}.items()
+
+
+def test_a_run_of_numbers_resumes_only_with_the_same_marks(digits: Digits, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "numbers.csv"
+    run = {"command": "digits read", "sources": [str(folder)], "--column": None, "--marks": "count"}
+    (tmp_path / "numbers.csv.partial").write_text(json.dumps(run) + "\n")
+
+    refused = digits("read", folder, "--resume", "--output", output, "--marks", "ignore")
+
+    assert refused.code == 2
+    assert "the interrupted run had other --marks: expected count, received ignore. Add --force" in refused.err
 
 
 def test_other_classes_get_a_column_of_names_and_read_no_numbers(digits: Digits, folder: Path, tmp_path: Path) -> None:

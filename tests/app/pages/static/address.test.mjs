@@ -9,9 +9,10 @@ const dot = [[{ x: 0.1, y: 0.2 }]];
 const line = (points, step = 0.02) => Array.from({ length: points }, (_, i) => ({ x: (i * step) % 1.5, y: 0.5 }));
 
 test("a fragment names what is open, knows the names of older links, and ignores what it does not know", () => {
-  for (const hash of ["", "#lab", "#strokes=abc", "#lab&strokes=abc"]) assert.equal(fragment(parseFragment(hash)), hash);
+  const hashes = ["", "#lab", "#ignore-separators", "#strokes=abc", "#lab&strokes=abc", "#lab&ignore-separators&strokes=abc"];
+  for (const hash of hashes) assert.equal(fragment(parseFragment(hash)), hash);
   assert.equal(fragment(parseFragment("#inside&lecture&strokes=abc")), "#lab&strokes=abc");
-  assert.deepEqual(parseFragment("#section-3&lecture"), { lab: true, strokes: null });
+  assert.deepEqual(parseFragment("#section-3&lecture"), { lab: true, ignoresSeparators: false, strokes: null });
 });
 
 test("strokes come back as they were, to a pixel of a large screen", () => {

@@ -7,6 +7,7 @@ import { ReadingRequests } from "../../../../app/pages/static/requests.js";
 
 const [READ, PREDICT] = ["read?include=pixels", "predict?include=pixels"];
 const MODEL = { name: "mnist-dense", version: 1 };
+const MARK = { kind: "other", line: 0, after: 1, box: { x: 0, y: 0, width: 9, height: 9 } };
 const STEP_MS = 10;
 
 let sent, readings, problems, requests, now;
@@ -48,11 +49,11 @@ async function wait(milliseconds) {
   }
 }
 
-const ask = (body = "drawing", { isUnfinished = false, ...options } = {}) =>
-  requests.request(async () => ({ body, type: "image/png", isUnfinished }), options);
+const ask = (body = "drawing", { isUnfinished = false, ignoresSeparators = false, ...options } = {}) =>
+  requests.request(async () => ({ body, type: "image/png", isUnfinished, ignoresSeparators }), options);
 const urls = () => sent.map(({ url }) => url);
 const prediction = (digit, fields = {}) => ({ digit, model: MODEL, ...fields });
-const number = (...digits) => ({ digits: digits.map((digit) => ({ digit })), lines: ["1"], left_out: 0, model: MODEL });
+const number = (...digits) => ({ digits: digits.map((digit) => ({ digit })), lines: ["1"], marks: [], model: MODEL });
 const shown = () => readings.map(({ digits }) => digits.map(({ digit }) => digit));
 
 test("changes within 150 ms are one request with the newest drawing", async () => {
@@ -75,14 +76,23 @@ test("several digits are one request, and one digit gets its prediction too", as
 
   ask();
   await wait(150);
-  await sent[1].reply({ ...number(7), left_out: 2, accept: false });
+  await sent[1].reply({ ...number(7), marks: [MARK], accept: false });
   await sent[2].reply(prediction(7, { preprocessing: ["cropped"], accept: true }));
 
   assert.deepEqual(urls(), [READ, READ, PREDICT]);
-  const whole = { left_out: 2, accept: false, model: MODEL, ink: undefined };
+  const whole = { marks: [MARK], accept: false, model: MODEL, ink: undefined };
   const digit = { line: 0, ...prediction(7), preprocessing: ["cropped"], accept: false, isUnfinished: false };
   assert.deepEqual(readings.at(-1), { ...whole, digits: [digit] });
   assert.equal(readings.at(-2).digits[0].accept, false); // the page never shows it as sure
+});
+
+test("a reading says whether separators were ignored", async () => {
+  ask("drawing", { ignoresSeparators: true });
+  await wait(150);
+  await sent[0].reply(number(4, 2));
+
+  assert.deepEqual(urls(), [`${READ}&marks=ignore`]);
+  assert.equal(readings[0].ignoresSeparators, true);
 });
 
 test("numbers are asked for again only after an answer about a digit", async () => {

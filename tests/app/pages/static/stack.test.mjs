@@ -118,7 +118,13 @@ function number(...lines) {
   const digits = lines.flatMap((each, line) => each.map((one) => ({ ...one, line })));
   const texts = lines.map((each) => each.map((one) => one.digit).join(""));
   const accept = digits.every((one) => one.accept);
-  return { text: texts.join("\n"), lines: texts, digits, left_out: 0, model: MODEL, accept };
+  return { text: texts.join("\n"), lines: texts, digits, marks: [], left_out: 0, model: MODEL, accept };
+}
+
+/** Return the reply with a mark at these places, which is not accepted. */
+function beside(reply, kind, ...places) {
+  const marks = places.map(([line, after]) => ({ kind, line, after, box: { x: 0, y: 0, width: 9, height: 9 } }));
+  return { ...reply, marks, left_out: kind === "other" ? marks.length : 0, accept: false };
 }
 
 const NOT_SURE = "Not sure: it looks most like a 4 (60.0 %), but this model's calibration cannot rule out a 9.";
@@ -137,10 +143,15 @@ for (const [reply, words] of [
     `24? / 1 check: Line 1, digit 2. ${NOT_SURE}`,
   ],
   [number([digit(4, unsure), digit(2, unsure), digit(1)]), "4?2?1 check: 3 digits. 2 of them are unsure, marked with “?”."],
-  [{ ...number([digit(7)]), left_out: 1, accept: false }, `7? check: ${MORE} 1 mark was not read.`],
-  [{ ...number([digit(7)]), left_out: 2, accept: false }, `7? check: ${MORE} 2 marks were not read.`],
+  [beside(number([digit(7)]), "other", [0, 1]), `7? check: ${MORE} 1 mark was not read.`],
+  [beside(number([digit(7)]), "separator", [0, 0], [0, 1]), `7? check: ${MORE} 2 marks were not read.`],
   [{ ...number([digit(7)]), accept: false }, `7? check: ${MORE}`],
-  [{ ...number([digit(7), digit(7)]), left_out: 1, accept: false }, "77 check: 2 digits, none of them unsure. 1 mark was not read."],
+  [beside(number([digit(7), digit(7)]), "other", [0, 1]), "77 check: 2 digits, none of them unsure. 1 mark was not read."],
+  [beside(number([digit(7), digit(7)]), "separator", [0, 1]), "77 check: 2 digits, none of them unsure. 1 separator was not read."],
+  [
+    { ...beside(number([digit(7), digit(7)]), "separator", [0, 1]), accept: true, ignoresSeparators: true },
+    "77 sure: 2 digits, none of them unsure. 1 separator was ignored.",
+  ],
   [
     number([digit(4), digit(5, { is_digit: false, accept: false })]),
     "4□? check: Digit 2 of 2. This does not look like a digit.",
@@ -155,8 +166,8 @@ for (const [reply, words] of [
 
 for (const [what, result, guess, parts] of [
   ["every digit that is not accepted", answered(number([digit(2), digit(4, unsure)], [digit(1, { is_digit: false, accept: false })])), "24 / 1", ["4", "1"]],
-  ["a digit beside a mark that was not read", answered({ ...number([digit(7)]), left_out: 1, accept: false }), "7", ["7"]],
-  ["the whole text if the doubt is about no digit of it", answered({ ...number([digit(4), digit(2)]), left_out: 1, accept: false }), "42", ["42"]],
+  ["a digit beside a mark that was not read", answered(beside(number([digit(7)]), "other", [0, 1])), "7", ["7"]],
+  ["the whole text if the doubt is about no digit of it", answered(beside(number([digit(4), digit(2)]), "separator", [0, 1])), "42", ["42"]],
   ["nothing of a text that is accepted", answered(number([digit(7)])), "7", []],
   ["the empty text of a failure", failed("This picture cannot be read."), "", [""]],
 ]) {
@@ -173,6 +184,15 @@ for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["27/18", true
     assert.equal(refusal(text), isSaved ? "" : `Not saved: expected only digits, and “/” between lines, received “${text}”.`);
   });
 }
+
+test("a separator is shown between its digits, and is no part of the text", () => {
+  const reply = number([digit(1), digit(2, { accept: false }), digit(0)], [digit(7), digit(8), digit(9)]);
+
+  const { text, shown, guess, cells } = answered(beside(reply, "separator", [0, 0], [0, 2], [1, 1], [1, 1], [1, 3]));
+
+  assert.deepEqual(shown, ["12?", "0 / 7", "89"]);
+  assert.deepEqual([text, guess, cells.text], ["12?0 / 789", "120 / 789", "12?0\n789"]);
+});
 
 test("lines are saved in one spelling", () => {
   for (const text of ["27/18", "27 / 18", "27  /18"]) {
@@ -202,22 +222,24 @@ test("a file has the columns of digits read and who decided, quoted as RFC 4180 
     { path: "empty.png", result: corrected("", failed("This picture shows no digit.", "found no ink")) },
     { path: "later.png", result: null },
     { path: "old.png", result: answered({ ...old, accept: undefined }) },
-    { path: "marks.png", result: answered({ ...number([digit(7)]), left_out: 1, accept: false }) },
+    { path: "marks.png", result: answered(beside(number([digit(7)]), "other", [0, 1])) },
+    { path: "dates.png", result: answered({ ...beside(number([digit(1), digit(2)]), "separator", [0, 1]), accept: true }) },
   ];
 
   assert.equal(
     toCsv(rows),
     [
-      "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,left_out,accept,version,error,checked_by",
-      '"a ""b"", c.png","04?\n1",3,0.5,1,0,0,false,3,,',
-      "'=1+1.png,7,1,1.0,0,0,0,true,3,,model",
-      "no.png,,,,,,,,,found no ink,",
-      "diary.txt,,,,,,,,,“diary.txt” is empty.,",
-      'seven.png,"04\n7",3,,,,,true,3,,person',
-      "empty.png,,0,,,,,true,,found no ink,person",
-      "later.png,,,,,,,,,not read,",
-      "old.png,7?,1,1.0,,,0,,3,,",
-      "marks.png,7?,1,1.0,0,0,1,false,3,,",
+      "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,mark_count,left_out,accept,version,error,checked_by",
+      '"a ""b"", c.png","04?\n1",3,0.5,1,0,0,0,false,3,,',
+      "'=1+1.png,7,1,1.0,0,0,0,0,true,3,,model",
+      "no.png,,,,,,,,,,found no ink,",
+      "diary.txt,,,,,,,,,,“diary.txt” is empty.,",
+      'seven.png,"04\n7",3,,,,,,true,3,,person',
+      "empty.png,,0,,,,,,true,,found no ink,person",
+      "later.png,,,,,,,,,,not read,",
+      "old.png,7?,1,1.0,,,0,0,,3,,",
+      "marks.png,7?,1,1.0,0,0,1,1,false,3,,",
+      "dates.png,12,2,1.0,0,0,1,0,true,3,,model",
       "",
     ].join("\r\n"),
   );

@@ -9,8 +9,8 @@ import { describe } from "../../../../app/pages/static/saliency.js";
 import {
   inWords,
   label,
-  leftOutSentence,
   linesOf,
+  marksSentence,
   nameClasses,
   percent,
   plausible,
@@ -113,7 +113,7 @@ test("a probability is rounded down and never to 100 %", () => {
   assert.deepEqual(shown, ["0.0 %", "0.0 %", "12.3 %", "59.9 %", "99.9 %", ">99.9 %", ">99.9 %"]);
 });
 
-test("a number is summed up with its unsure digits and the marks that were not read", () => {
+test("a number is summed up with its unsure digits", () => {
   const digits = (...unsure) => unsure.map((is) => ({ accept: !is, line: 0 }));
   const [one, other] = digits(true, true);
   const stranger = { ...other, is_digit: false };
@@ -123,19 +123,38 @@ test("a number is summed up with its unsure digits and the marks that were not r
   assert.match(summary({ digits: digits(true, false) }), /^2 digits\. 1 of them is unsure, marked with “\?”\.$/);
   assert.match(summary({ digits: digits(true, true, false) }), /2 of them are unsure/);
   assert.match(summary({ digits: [...digits(false), stranger] }), /marked with “\?”\. “□” does not look like a digit\.$/);
-  assert.deepEqual([0, 1, 2].map(leftOutSentence), ["", "1 mark was not read.", "2 marks were not read."]);
 });
+
+const at = (after, kind = "separator", line = 0) => ({ kind, line, after, box: { x: 0, y: 0, width: 1, height: 1 } });
+
+for (const [what, marks, sentence, ignored = sentence] of [
+  ["nothing", [], ""],
+  ["a letter", [at(1, "other")], "1 mark was not read."],
+  ["a letter and a dash before the first digit", [at(0, "other"), at(0)], "2 marks were not read."],
+  ["a comma behind the last digit", [at(2)], "1 mark was not read."],
+  ["a comma between digits", [at(1)], "1 separator was not read.", "1 separator was ignored."],
+  ["two commas and a letter", [at(1), at(1, "separator", 1), at(0, "other")],
+    "1 mark was not read. 2 separators were not read.", "1 mark was not read. 2 separators were ignored."],
+]) {
+  test(`a sentence says what was not read: ${what}`, () => {
+    const digits = [0, 0, 1, 1].map((line) => ({ line }));
+
+    const sentences = [false, true].map((ignoresSeparators) => marksSentence({ digits, marks, ignoresSeparators }));
+
+    assert.deepEqual(sentences, [sentence, ignored]);
+  });
+}
 
 test("a digit beside marks that were not read is unsure, and the digits of a number keep their own doubts", () => {
   const seven = { ...answerWithSet({ 7: 1 }, [7]), line: 0 };
   const shown = (reading) => linesOf(withDoubt(reading).digits);
 
-  const [only] = withDoubt({ digits: [seven], left_out: 1, accept: false }).digits;
+  const [only] = withDoubt({ digits: [seven], accept: false }).digits;
 
   assert.equal(linesOf([only])[0], "7?");
   assert.equal(plain(verdict(only).sentence), "Not sure: it looks most like a 7 (>99.9 %), but the picture shows more than that.");
-  assert.deepEqual(shown({ digits: [seven], left_out: 0, accept: true }), ["7"]);
-  assert.deepEqual(shown({ digits: [seven, seven], left_out: 1, accept: false }), ["77"]);
+  assert.deepEqual(shown({ digits: [seven], accept: true }), ["7"]);
+  assert.deepEqual(shown({ digits: [seven, seven], accept: false }), ["77"]);
 });
 
 test("a digit of a number has a place and a description for screen readers", () => {

@@ -47,6 +47,11 @@ class Box:
     def middle(self) -> tuple[float, float]:
         return self.x + self.width / 2, self.y + self.height / 2
 
+    def holds(self, other: "Box") -> bool:
+        """Return whether the middle of another box is in this one."""
+        x, y = other.middle
+        return self.x <= x <= self.x + self.width and self.y <= y <= self.y + self.height
+
     @classmethod
     def around(cls, corners: ArrayLike) -> Self:
         """Return the box of whole pixels around at least one other, (N, 4): the `corners` of each."""
@@ -79,6 +84,8 @@ class FoundMark:
     kind: str
     """One of CLASSES behind the digits."""
     box: Box
+    heat: float
+    """Of marks, in [0, 1]. 0 for what may be a digit, and for other ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +143,12 @@ class Finder:
             for each in row
         ]
         marks = [
-            FoundMark(each.kind if each.kind in CLASSES[10:] else "other", self._box(each.corners))
+            FoundMark(each.kind if each.kind in CLASSES[10:] else "other", self._box(each.corners), each.heat)
             for each in self._marks
         ]
         other = [each.corners for each in self._doubts]
         other += [part for part in strange if not any(_is_inside(part, each) for each in other)]
-        return Findings(found, [*marks, *(FoundMark("other", self._box(corners)) for corners in other)])
+        return Findings(found, [*marks, *(FoundMark("other", self._box(corners), 0) for corners in other)])
 
     def without(self, indices: Collection[int]) -> Findings:
         """Return what is written if these digits of the last findings are none. The others may take their ink."""

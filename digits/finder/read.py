@@ -150,8 +150,8 @@ def prepare(picture: Picture, network: FinderNetwork | None = None) -> PreparedN
 
 def _holds(part: Part, size: tuple[int, int], digits: Sequence[FoundDigit]) -> bool:
     """Return whether a part of the picture has all digits in it. Otherwise it shows one of them."""
-    left, top, right, bottom = np.multiply(part, size * 2)
-    return all(left <= x <= right and top <= y <= bottom for x, y in (digit.box.middle for digit in digits))
+    whole = Box.around([np.multiply(part, size * 2)])
+    return all(whole.holds(digit.box) for digit in digits)
 
 
 def _side(part: Part) -> float:
@@ -340,15 +340,20 @@ class ReadNumber:
 
     def _marks(self) -> list[FoundMark]:
         """Return what is beside the digits, and a mark around a number that an edge of the picture cuts off."""
-        findings, picture = self.prepared.findings, Box(0, 0, *self.prepared.size)
+        findings, size = self.prepared.findings, self.prepared.size
         found = [] if findings is None else findings.marks
-        if self.one is not None:
-            left_out = self.one.records[0].get("left_out", 0)
-            return [*found[:left_out], *[FoundMark("other", picture)] * (left_out - len(found))]
-        assert findings is not None
-        number = Box.around([digit.reach.corners for digit in findings.digits])
-        is_cut = is_cut_off(number.corners, self.prepared.size[::-1], number.height)
-        return [*found, *[FoundMark("other", number)] * is_cut]
+        if self.one is None:
+            assert findings is not None
+            number = Box.around([digit.reach.corners for digit in findings.digits])
+            return [*found, *[FoundMark("other", number, 0)] * is_cut_off(number.corners, size[::-1], number.height)]
+        # Beside one digit, only clear marks count, and those which `/predict` counts.
+        (digit,), _ = self._places()
+        certain = np.inf if self.prepared.finder is None else self.prepared.finder.decoding.certain_heat
+        beside = [mark for mark in found if not digit.holds(mark.box)]
+        clear = [mark for mark in beside if mark.heat >= certain]
+        counted = self.one.records[0].get("left_out", 0) - sum(mark.kind not in _SMALL_SEPARATORS for mark in clear)
+        others = [FoundMark("other", mark.box, 0) for mark in beside if mark not in clear]
+        return [*clear, *[*others, *[FoundMark("other", Box(0, 0, *size), 0)] * max(0, counted)][: max(0, counted)]]
 
 
 def _together(scores: Scores, classes: Sequence[Floats], share: float) -> tuple[Scores, list[int | None]]:

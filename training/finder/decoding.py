@@ -52,24 +52,24 @@ class Figures:
 def fit_decoding(
     network: FinderNetwork, classifier: Classifier, scenes: Sequence[Scene]
 ) -> tuple[Decoding, dict[str, float]]:
-    """Return the best values, and the figures that they have on the scenes. One value after the other is tried, twice.
+    """Return the best values, and the figures that they have on the scenes, which are `is_clear`.
 
-    Scenes without two digits, and those with a digit that is cut or hard to see, say nothing.
+    One value after the other is tried, twice.
     """
-    clear = [scene for scene in scenes if _is_clear(scene)]
     best = Decoding()
-    figures = measure(network, classifier, clear, best)
+    figures = measure(network, classifier, scenes, best)
     rounds = [(name, value) for _ in range(2) for name, values in STEPS.items() for value in values]
     for name, value in track(rounds, "fitting how the maps are decoded", len(rounds)):
         if value == getattr(best, name):
             continue
         tried = replace(best, **{name: value})
-        if (found := measure(network, classifier, clear, tried)).worth > figures.worth:
+        if (found := measure(network, classifier, scenes, tried)).worth > figures.worth:
             best, figures = tried, found
     return best, asdict(figures)
 
 
-def _is_clear(scene: Scene) -> bool:
+def is_clear(scene: Scene) -> bool:
+    """Return whether a scene has two digits or more, and all of them can be read."""
     digits = [box for box in scene.boxes if box.label <= 9]
     return len(digits) > 1 and all(box.is_whole and box.label >= 0 for box in digits)
 

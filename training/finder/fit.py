@@ -15,15 +15,16 @@ import numpy as np
 from training.backend import make_reproducible
 from training.data.images import LabelledImages
 from training.finder import glyphs
+from training.finder.decoding import is_clear
 from training.finder.layout import Writer
 from training.finder.network import build, build_for_training
-from training.finder.scenes import make_scene
+from training.finder.scenes import Scene, make_scene
 from training.finder.start import begin_as
 from training.finder.targets import Views
 from training.fit.epochs import History, fit_epochs
 
-_VALIDATION = 2**31
-"""The number of the validation scenes. No epoch has it."""
+_VALIDATION, _DECODING = 2**31, 2**31 + 1
+"""The numbers of the validation scenes, and of those that the decoding is fitted on. No epoch has them."""
 
 _STATISTICS = 96
 """Number of views from which batch normalizations take their statistics."""
@@ -58,6 +59,8 @@ class FinderRecipe:
     strangers: int = 1900
     """Number of letters and signs that provide strokes."""
     validation_scenes: int = 512
+    decoding_scenes: int = 300
+    """Number of scenes, each with two digits or more, that the decoding of the maps is fitted on."""
 
     @property
     def views(self) -> int:
@@ -67,8 +70,10 @@ class FinderRecipe:
 
 def fit(
     recipe: FinderRecipe, data: LabelledImages, *, seed: int, folder: Path, start: bytes
-) -> tuple[Any, History, Views]:
-    """Train one part. Return the network, which outputs logits, its history and the validation scenes' views.
+) -> tuple[Any, History, Views, list[Scene]]:
+    """Train one part. Return the network, which outputs logits, its history, and the validation scenes' views.
+
+    Return also scenes of the same digits to fit the decoding on.
 
     The last sixth of the training images is kept for validation. The seed determines the weights of new channels and
     the scenes. The folder is as for `fit_epochs`. `start` is the serving graph whose weights the training begins with.
@@ -77,7 +82,7 @@ def fit(
         CannotWrite: the state cannot be saved or read.
     """
     make_reproducible(seed)
-    with _scene_makers(recipe, data, [seed, recipe.part]) as make:
+    with _scene_makers(recipe, data, [seed, recipe.part]) as (make, clear_scenes):
         validation = Views.joined([each.result() for each in make(_VALIDATION, recipe.validation_scenes)])
         network = build_for_training(recipe.views // recipe.batch_size, recipe.learning_rate)
         network.set_weights(begin_as(start, validation.seen[:_STATISTICS].astype(np.float32)).get_weights())
@@ -98,9 +103,10 @@ def fit(
             validation=(validation.seen, (validation.half, validation.quarter, validation.ink)),
             folder=folder,
         )
+        scenes = clear_scenes(recipe.decoding_scenes)
     trained = build()  # in float32
     trained.set_weights(network.get_weights())
-    return trained, history, validation
+    return trained, history, validation, scenes
 
 
 def _examples(views: Views, repetitions: int, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -145,10 +151,20 @@ class _Maker:
         rng = np.random.default_rng(seed)
         return Views.of((make_scene(cls.writer, rng) for _ in itertools.count()), count)
 
+    @classmethod
+    def clear_scenes(cls, count: int, seed: list[int]) -> list[Scene]:
+        """Return this number of new scenes with two digits or more, all of which can be read."""
+        rng = np.random.default_rng(seed)
+        every = (make_scene(cls.writer, rng) for _ in itertools.count())
+        return list(itertools.islice(filter(is_clear, every), count))
+
 
 @contextmanager
 def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: list[int]) -> Iterator[Any]:
-    """Return a function that lets a process make the scenes of an epoch. Those of validation have other digits."""
+    """Return a function that lets a process make the scenes of an epoch. Those of validation have other digits.
+
+    The second function returns clear scenes of the digits of validation.
+    """
     last = len(data.x_train) * 5 // 6
     part = slice(0, last, max(1, last // recipe.digits))
     held_back = slice(last, None, max(1, 5 * (len(data.x_train) - last) // recipe.digits))
@@ -171,4 +187,4 @@ def _scene_makers(recipe: FinderRecipe, data: LabelledImages, seed: list[int]) -
             starts = range(0, count, _AT_ONCE)
             return [pool.submit(_Maker.make, min(_AT_ONCE, count - start), [*seed, epoch, start]) for start in starts]
 
-        yield make
+        yield make, lambda count: validation.submit(_Maker.clear_scenes, count, [*seed, _DECODING]).result()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow
 
-from digits.finder.network import NAME, OUTPUTS, FinderNetwork
+from digits.finder.network import NAME, OUTPUTS, Decoding, FinderNetwork
 from digits.model.artifact import Manifest, read_manifest
 from digits.normalization.map_network import CONTRASTS_INPUT
 from tests.training.conftest import Command
@@ -15,7 +15,16 @@ from training.finder.fit import FinderRecipe
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 TINY = FinderRecipe(
-    parts=2, epochs=1, scenes=4, repetitions=2, batch_size=4, digits=40, per_style=1, strangers=16, validation_scenes=4
+    parts=2,
+    epochs=1,
+    scenes=4,
+    repetitions=2,
+    batch_size=4,
+    digits=40,
+    per_style=1,
+    strangers=16,
+    validation_scenes=4,
+    decoding_scenes=1,
 )
 
 
@@ -24,6 +33,7 @@ def test_each_run_publishes_the_next_part(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr("training.finder.fit.FinderRecipe", lambda: TINY)
+    monkeypatch.setattr("training.finder.decoding.STEPS", {"mark_heat": (0.3, 0.5)})
     tensorflow.config.run_functions_eagerly(True)  # a graph of the few steps would take longer than they do
     request.addfinalizer(lambda: tensorflow.config.run_functions_eagerly(False))
 
@@ -37,6 +47,8 @@ def test_each_run_publishes_the_next_part(
 
     assert (first.name, first.inputs, first.outputs) == (NAME, (CONTRASTS_INPUT,), OUTPUTS)
     assert [(each.recipe or {})["part"] for each in (first, second, third)] == [1, 2, 1]
+    assert set(first.decoding or ()) == set(Decoding.__annotations__)
+    assert 0 <= first.metrics["decoding"]["accepted_wrong"] <= 1
     assert first.metrics["validation"]["loss"] > 0
     assert "part 1" in (folder / "report/README.md").read_text()
     assert (folder / "report/history.csv").read_text().count("\n") == 2

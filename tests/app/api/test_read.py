@@ -156,7 +156,7 @@ def bars(rows: int, columns: int) -> bytes:
 
 
 def test_a_picture_of_more_than_500_digits_is_refused(client: httpx.Client) -> None:
-    reply = read(client, bars(21, 24))
+    reply = read(client, bars(24, 24))
 
     assert (reply.status_code, reply.json()["type"]) == (413, "urn:digits:too-many-digits")
 

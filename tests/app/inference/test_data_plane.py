@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import NoRoom
-from app.inference import data_plane, decoding
+from app.inference import decoding
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.decoding import prepare_pictures
@@ -99,21 +99,11 @@ def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> 
 NUMBER = (EXAMPLES / "number.jpg").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("limit", "value", "message"),
-    [
-        pytest.param("_MAX_REQUEST_STEPS", 3_000_000, "at most 3000000 steps", id="steps"),
-        pytest.param("MAX_CANDIDATES", 10, "candidates for digits on the first 2$", id="candidates"),
-    ],
-)
-def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_together(
-    monkeypatch: pytest.MonkeyPatch, limit: str, value: int, message: str
-) -> None:
-    plane = DataPlane(Settings(max_batch=1), Metrics())
+def test_the_pictures_of_a_request_are_refused_as_soon_as_they_have_too_many_digits_together() -> None:
+    plane = DataPlane(Settings(max_batch=10), Metrics())
     plane.registry.refresh()
-    monkeypatch.setattr(data_plane, limit, value)
 
-    with pytest.raises(TooManyDigits, match=message):
+    with pytest.raises(TooManyDigits, match=r"at most 10 digits together, found 12 on the first 3$"):
         asyncio.run(plane.read(batch_of_numbers(plane, 9)))
 
 
@@ -122,8 +112,8 @@ def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_tog
     [
         pytest.param(DataPlane.infer, 40_000, True, id="prepared"),
         pytest.param(DataPlane.infer, 30_000, False, id="prepared, no room"),
-        pytest.param(DataPlane.read, 200_000, True, id="with candidates"),
-        pytest.param(DataPlane.read, 40_000, False, id="with candidates, no room"),
+        pytest.param(DataPlane.read, 200_000, True, id="with what the finder sees"),
+        pytest.param(DataPlane.read, 40_000, False, id="with what the finder sees, no room"),
     ],
 )
 def test_what_pictures_take_once_they_are_prepared_counts_in_the_memory_budget(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats
-from digits.finder.network import CLASSES, Maps
+from digits.finder.network import CLASSES, DIGITS, Maps
 from digits.normalization.parts import Ints
 
 MAX_CENTRES = 500
@@ -110,11 +110,21 @@ def _are_same(boxes: Floats, box: Floats) -> NDArray[np.bool_]:
     return same
 
 
-def without_rivals(found: Sequence[Centre], rivals: Sequence[Centre]) -> list[Centre]:
-    """Return the centres, without those where a rival with more heat is."""
-    boxes = np.array([each.box for each in rivals], np.float32).reshape(-1, 4)
-    heats = np.array([each.heat for each in rivals])
-    return [each for each in found if not (_are_same(boxes, np.array(each.box)) & (heats > each.heat)).any()]
+def contested(digits: Sequence[Centre], marks: Sequence[Centre], rival: float) -> tuple[list[Centre], list[Centre]]:
+    """Decide between digits and marks at one place, by heat and class. Return the digits and the marks that remain.
+
+    A mark remains beside a digit if it is at least `rival` times as probable.
+    """
+    boxes = np.array([each.box for each in marks], np.float32).reshape(-1, 4)
+    worths = np.array([each.heat * each.classes[DIGITS:].sum() for each in marks])
+    beaten = np.zeros(len(marks), bool)
+    kept = list[Centre]()
+    for each in digits:
+        same, worth = _are_same(boxes, np.array(each.box)), each.heat * each.classes[:DIGITS].sum()
+        if not (same & (worths > worth)).any():
+            kept.append(each)
+            beaten |= same & (worths < rival * worth)
+    return kept, [each for each, is_beaten in zip(marks, beaten, strict=True) if not is_beaten]
 
 
 def typical_height(found: Sequence[Centre]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
-from digits.finder.centres import Centre, centres, typical_height, without_rivals
+from digits.finder.centres import Centre, centres, contested, typical_height
 from digits.finder.network import CLASSES, FinderNetwork
 from digits.finder.ownership import share_out
 from digits.finder.views import CopyOf, Eye, View, look
@@ -113,11 +113,13 @@ class Finder:
 
     def _see(self, view: View) -> None:
         self._view = view
-        self._marks = centres(view.maps, 1, self.decoding.mark_heat)
-        self._centres = without_rivals(view.digits, self._marks)
+        marks = centres(view.maps, 1, self.decoding.mark_heat)
         weak = centres(view.maps, 0, self.decoding.doubtful_heat)
+        digits = [each for each in weak if each.heat > self.decoding.least_heat]
+        self._centres, self._marks = contested(digits, marks, self.decoding.rival)
+        # What may be a digit and is a mark is reported once.
         doubts = [each for each in weak if each.heat <= self.decoding.least_heat]
-        self._doubts = without_rivals(doubts, self._marks)
+        self._doubts, _ = contested(doubts, self._marks, 0)
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""

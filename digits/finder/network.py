@@ -19,6 +19,9 @@ NAME = "finder"
 CLASSES = (*"0123456789", "point", "comma", "colon", "dash", "slash", "other")
 """What can be at a centre: a digit, a separator, or another sign."""
 
+DIGITS = 10
+"""Number of the CLASSES that are digits."""
+
 OUTPUTS = tuple(
     Tensor(name=name, dtype="float32", shape=(-1, channels, -1, -1))
     for name, channels in {"heat": 2, "votes": 2, "sizes": 2, "classes": len(CLASSES), "ink": 2}.items()
@@ -51,6 +54,8 @@ class Decoding:
     """Between this and `least_heat`, something may be a digit that is not read."""
     mark_heat: float = 0.4
     """A mark's centre has at least this heat."""
+    rival: float = 0.5
+    """A mark at the place of a digit remains if it is at least this many times as probable."""
     certain_heat: float = 0.6
     """A centre with at least this heat is a digit, whatever it looks like."""
     heat_weight: float = 1.5

@@ -110,10 +110,13 @@ def _are_same(boxes: Floats, box: Floats) -> NDArray[np.bool_]:
     return same
 
 
-def contested(digits: Sequence[Centre], marks: Sequence[Centre], rival: float) -> tuple[list[Centre], list[Centre]]:
+def contested(
+    digits: Sequence[Centre], marks: Sequence[Centre], weight: float, rival: float
+) -> tuple[list[Centre], list[Centre]]:
     """Decide between digits and marks at one place, by heat and class. Return the digits and the marks that remain.
 
-    A mark remains beside a digit if it is at least `rival` times as probable.
+    The digit is none if the mark is more probable, multiplied by `weight`. A mark remains beside a digit if it is at
+    least `rival` times as probable.
     """
     boxes = np.array([each.box for each in marks], np.float32).reshape(-1, 4)
     worths = np.array([each.heat * each.classes[DIGITS:].sum() for each in marks])
@@ -121,7 +124,7 @@ def contested(digits: Sequence[Centre], marks: Sequence[Centre], rival: float) -
     kept = list[Centre]()
     for each in digits:
         same, worth = _are_same(boxes, np.array(each.box)), each.heat * each.classes[:DIGITS].sum()
-        if not (same & (worths > worth)).any():
+        if not (same & (weight * worths > worth)).any():
             kept.append(each)
             beaten |= same & (worths < rival * worth)
     return kept, [each for each, is_beaten in zip(marks, beaten, strict=True) if not is_beaten]

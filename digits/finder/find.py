@@ -12,8 +12,9 @@ from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, contested, typical_height
 from digits.finder.network import CLASSES, FinderNetwork
 from digits.finder.ownership import share_out
-from digits.finder.views import CopyOf, Eye, View, look
+from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
+from digits.normalization.parts import corner_points
 from digits.normalization.redraw import redraw
 
 _MIN_PIXELS, _MIN_COVERAGE = 6, 0.1
@@ -25,8 +26,9 @@ _MAX_APART = 0.55
 _MAX_GAP = 12
 """Digits of a line are at most this far from the one before, in heights of the higher one."""
 
-_AS_LARGE = 0.45
-"""Ink without a digit or mark counts if it is at least this high, in heights of a digit."""
+_AS_LARGE, _AT_EDGE = 0.45, 0.2
+"""Ink without a digit or mark counts if it is higher than the first, in heights of a digit, and than the second at an
+edge, which may cut off a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +105,33 @@ class Finder:
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a small view of a picture of this width and height."""
         self._size = size
+        self._matrix: Matrix = np.eye(3)
         self.decoding = network.decoding
         self._eye = Eye(network, size, copy_of)
         self._see(self._eye.first_view())
 
     def look_closer(self) -> None:
         """Look at the picture as often and as closely as its digits need."""
-        self._see(look(self._eye, self._view))
+        most = MAX_VIEWS
+        if not self._view.digits and (sheet := self._eye.sheet()) is not None:
+            eye, matrix = sheet
+            most -= 2
+            view = look(eye, eye.first_view(), most)
+            if view.digits:
+                self._eye, self._matrix = eye, matrix
+                self._see(view)
+                return
+        self._see(look(self._eye, self._view, most))
 
     def _see(self, view: View) -> None:
         self._view = view
         marks = centres(view.maps, 1, self.decoding.mark_heat)
         weak = centres(view.maps, 0, self.decoding.doubtful_heat)
         digits = [each for each in weak if each.heat > self.decoding.least_heat]
-        self._centres, self._marks = contested(digits, marks, self.decoding.rival)
+        self._centres, self._marks = contested(digits, marks, self.decoding.mark_weight, self.decoding.rival)
         # What may be a digit and is a mark is reported once.
         doubts = [each for each in weak if each.heat <= self.decoding.least_heat]
-        self._doubts, _ = contested(doubts, self._marks, 0)
+        self._doubts, _ = contested(doubts, self._marks, 1, 0)
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""
@@ -161,15 +173,12 @@ class Finder:
     @property
     def ink(self) -> Grey:
         """Where the finder saw the ink of digits: grey values, uint8, at most 128 pixels along the longer side."""
-        view, width, height = self._view, *self._size
-        scale = min(1.0, REDUCED_SIDE / max(self._size))
-        shown = np.zeros((max(1, round(height * scale)), max(1, round(width * scale))), np.uint8)
-        left, top = round(view.left * scale), round(view.top * scale)
-        part = [max(1, round(side / view.scale * scale)) for side in view.grey.shape[::-1]]
-        ink = cv2.resize(np.rint(255 * view.maps.ink[0]).astype(np.uint8), part, interpolation=cv2.INTER_AREA)
-        target = shown[top : top + part[1], left : left + part[0]]
-        target[:] = ink[: target.shape[0], : target.shape[1]]
-        return shown
+        view, scale = self._view, min(1.0, REDUCED_SIDE / max(self._size))
+        shown = [max(1, round(side * scale)) for side in self._size]
+        to_eye = np.array([[1 / view.scale, 0, view.left], [0, 1 / view.scale, view.top], [0, 0, 1]])
+        matrix = np.diag([scale, scale, 1]) @ self._matrix @ to_eye
+        ink: Grey = cv2.warpPerspective(np.rint(255 * view.maps.ink[0]).astype(np.uint8), matrix, shown)
+        return ink
 
     @property
     def nbytes(self) -> int:
@@ -180,8 +189,11 @@ class Finder:
     def _box(self, *corners: "_Corners") -> Box:
         """Return the box in pixels of the picture, around corners in the view."""
         view = self._view
-        start, size = np.array([view.left, view.top] * 2), np.array(self._size * 2)
-        return Box.around(np.clip(np.array(corners) / view.scale + start, 0, size))
+        places = np.array(corners) / view.scale + (view.left, view.top) * 2
+        if self._eye.size != self._size:  # of a sheet
+            points = corner_points(places.astype(np.float32))
+            places = cv2.perspectiveTransform(points, self._matrix).reshape(-1, 2)[:, [0, 1, 0, 1]]
+        return Box.around(np.clip(places, 0, self._size * 2))
 
 
 def found_on(network: FinderNetwork, grey: Grey) -> Findings:
@@ -245,8 +257,15 @@ def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> 
     free = ((view.maps.ink[1] > 0.5) & (owned == 0)).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(free)
     height = typical_height(digits)
+    sides = free.shape[::-1]
+
+    def _is_at_edge(x: int, y: int, wide: int, high: int) -> bool:
+        return 0 in (x, y, sides[0] - x - wide, sides[1] - y - high)
+
     return [
         (x, y, x + wide, y + high)
         for x, y, wide, high, area in stats[1:].tolist()
-        if high > _AS_LARGE * height and wide < 2.5 * height and area > 0.5 * height
+        if high > (_AT_EDGE if _is_at_edge(x, y, wide, high) else _AS_LARGE) * height
+        and wide < 2.5 * height
+        and area > 0.5 * height
     ]

@@ -54,6 +54,8 @@ class Decoding:
     """Between this and `least_heat`, something may be a digit that is not read."""
     mark_heat: float = 0.4
     """A mark's centre has at least this heat."""
+    mark_weight: float = 0.6
+    """Weight of a mark beside a digit at the same place: the digit is none if the mark is more probable then."""
     rival: float = 0.5
     """A mark at the place of a digit remains if it is at least this many times as probable."""
     certain_heat: float = 0.6

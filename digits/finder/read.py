@@ -30,6 +30,9 @@ from digits.normalization.parts import Part
 from digits.picture import Picture
 from digits.pictures.decode import REDUCED_SIDE
 
+_SMALL = 0.55
+"""A digit that is lower than this, in heights of its line's, may be an exponent or the ring of a percent sign."""
+
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
 
@@ -173,7 +176,8 @@ def _prepared(picture: Picture, finder: Finder, findings: Findings, whole: Norma
     digits, blank = findings.digits, None
     if len(digits) >= MAX_CENTRES:
         raise TooManyDigits(f"expected a picture of fewer than {MAX_CENTRES} digits, found {len(digits)} or more")
-    if sum(digit.heat >= finder.decoding.certain_heat for digit in digits) > 1:
+    is_stacked = len(digits) > 1 and digits[-1].line == len(digits) - 1  # as the pieces of a broken 9
+    if not is_stacked and sum(digit.heat >= finder.decoding.certain_heat for digit in digits) > 1:
         return PreparedNumber(picture.upright_size, None, finder, findings, has_several=True)
     try:
         whole = whole or picture.prepare("auto")
@@ -315,7 +319,8 @@ class ReadNumber:
         most_novelty = np.inf if finder is None else finder.decoding.most_novelty
         for digit, line, box in zip(digits, lines, boxes, strict=True):
             rows[line] += str(digit["digit"])
-            if digit.get("novelty", 0) > most_novelty:
+            others = [its_box.height for its_box, its_line in zip(boxes, lines, strict=True) if its_line == line]
+            if digit.get("novelty", 0) > most_novelty or box.height < _SMALL * np.median(others):
                 digit["is_digit"] = digit["accept"] = False
             digit["line"], digit["box"] = line, box
         found = self._marks()

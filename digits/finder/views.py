@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.features import Grey
 from digits.finder.centres import Centre, centres, sureness, typical_height
 from digits.finder.network import FinderNetwork, Maps
+from digits.normalization.page import find_page
 
-SIDES = (128, 256, 1024)
+SIDES = (128, 320, 768)
 """Longer sides of the whole picture that are looked at, until its digits are found."""
 
 MAX_VIEWS = 4
@@ -23,7 +25,7 @@ MAX_VIEW_PIXELS = 600_000
 VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 """Memory that the network takes at most while it looks at a view."""
 
-_SURE_SIDE, _LEGIBLE = 256, 9.0
+_SURE_SIDE, _LEGIBLE = 320, 9.0
 """From this side on, a view in which digits have this height is enough."""
 
 _LARGE = 20.0
@@ -44,9 +46,10 @@ _MARGIN = 3.0
 _LESS_SURE = 0.8
 """A closer view is left again if its centres are less sure than this share of the ones before."""
 
-_MAX_ENLARGED = 6.0
+_MOST_COPIED, _MAX_ENLARGED = 4, 6.0
+"""The whole picture is enlarged at most so many times, and a part of it."""
 
-_SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.01, 0.7
+_SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.1, 0.7
 """Where no digit is found, the part with more ink than the first is looked at, with a margin of the second share of the
 picture's longer side, if it is smaller than the third share."""
 
@@ -68,6 +71,8 @@ class View:
     """Where the view begins, in pixels of the picture."""
 
 
+Matrix = NDArray[np.float64]
+
 CopyOf = Callable[[int], Grey]
 """Returns a copy of a picture, uint8 (height, width), whose longer side is at least this long, if the picture's is."""
 
@@ -85,14 +90,23 @@ class Eye:
         """Return a small view of the whole picture."""
         return self.view(SIDES[0] / max(self.size))
 
+    def sheet(self) -> "tuple[Eye, Matrix] | None":
+        """Look at the sheet of paper that lies on something else, seen from above.
+
+        Return also the matrix (3, 3) from its pixels to those of the picture. None if there is no sheet.
+        """
+        copy = self._copy_with(SIDES[-1])
+        if (page := find_page(copy)) is None:
+            return None
+        sheet, matrix = page.from_above(copy)
+        scale = self.size[0] / copy.shape[1]
+        return Eye(self._network, sheet.shape[::-1], lambda _side: sheet), np.diag([scale, scale, 1]) @ matrix
+
     def view(self, scale: float, part: _Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
         left, top, right, bottom = part or (0, 0, *self.size)
         scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))), _MAX_ENLARGED)
-        side = min(math.ceil(scale * max(self.size)), max(self.size))
-        if side > self._side:
-            self._copy, self._side = self._copy_of(side), side
-        grey = self._copy
+        grey = self._copy_with(math.ceil(scale * max(self.size)))
         if part is not None:
             x0, y0, x1, y1 = (round(each * grey.shape[1] / self.size[0]) for each in part)
             grey = np.ascontiguousarray(grey[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
@@ -102,19 +116,29 @@ class Eye:
         maps = self._network.maps(shown)
         return View(shown, maps, centres(maps, 0, self._least), scale, left, top)
 
+    def _copy_with(self, side: int) -> Grey:
+        """Return the copy. Its longer side is at least this long, or as long as the picture's."""
+        side = min(side, max(self.size))
+        if side > self._side:
+            self._copy, self._side = self._copy_of(side), side
+        return self._copy
 
-def look(eye: Eye, first: View) -> View:
-    """Return the view in which the digits are seen best, after the first one. One digit is not looked at closely."""
+
+def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
+    """Return the view in which the digits are seen best, after the first one and `most` at most.
+
+    One large digit is not looked at closely.
+    """
     longer, views = max(eye.size), [first]
     for side in SIDES[1:]:
-        if side > 2 * longer or _is_enough(views, side, eye.certain):
+        if len(views) >= most or side > _MOST_COPIED * longer or _is_enough(views, side, eye.certain):
             break
         views.append(eye.view(side / longer))
     best = max(views, key=lambda view: sureness(view.digits))
     if not best.digits and (around := _around_ink(views[-1], eye.size)) is not None:
         left, top, right, bottom = around
-        return eye.view(SIDES[0] / max(right - left, bottom - top), around)
-    for _ in range(MAX_VIEWS - len(views)):
+        return eye.view(SIDES[1] / max(right - left, bottom - top), around)
+    for _ in range(most - len(views)):
         closer = _closer(eye, best)
         if closer is None or sureness(closer.digits) < _LESS_SURE * sureness(best.digits):
             break
@@ -131,10 +155,10 @@ def _is_enough(views: Sequence[View], side: int, certain: float) -> bool:
 
 
 def _closer(eye: Eye, view: View) -> View | None:
-    """Return a view in which the digits have the best height. None if they have it already, or if it is one digit."""
-    if len(view.digits) < 2:
+    """Return a view in which the digits have the best height. None if they have it already, or for one large digit."""
+    height = typical_height(view.digits) if view.digits else 0
+    if not height or (len(view.digits) == 1 and height > _LARGE):
         return None
-    height = typical_height(view.digits)
     scale = view.scale * _HEIGHT / height
     if 1 / _NEAR_ENOUGH < scale / view.scale < _NEAR_ENOUGH:
         return None

@@ -32,8 +32,10 @@ class Shares:
     """Of the numbers: a small blurred photo of a cell, cut at its frame."""
     amount: float = 0.45
     """Of the numbers: an amount as on a form or a cheque, cut near its ink."""
-    leading_one: float = 0.12
+    leading_one: float = 0.2
     """Of the numbers: the first digit is a 1."""
+    one: float = 0.07
+    """Of the other digits of numbers: additional 1s, which must not be taken for slashes."""
     large: float = 0.08
     """Of single digits: as large as the scene."""
     straight: float = 0.08
@@ -42,7 +44,7 @@ class Shares:
     """Of the 1s: the upstroke is about as long as the stem."""
     linked: float = 0.4
     """Of two 0s beside each other: a stroke leads from one to the next."""
-    separated: float = 0.48
+    separated: float = 0.35
     """Of the numbers: with separators between digits."""
     repeating: float = 0.2
     """Of the numbers: made of few different digits that touch and look alike."""
@@ -285,7 +287,7 @@ class _Separator:
 def _separator_of(rng: Rng) -> _Separator:
     """Return what separates the digits of a number: dates, fractions, decimals, times, phone numbers and amounts."""
     u = rng.uniform
-    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.2, 0.14, 0.08, 0.12, 0.46]))
+    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.26, 0.18, 0.1, 0.16, 0.3]))
     tall, lean = u(0.8, 1.6), u(0, 1) if rng.random() < 0.5 else u(0, 0.45)
     return _Separator(
         kind=kind,
@@ -330,7 +332,7 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
             strokes.append(stroke)
             at += width
         label = None if hand.few is None or rng.random() < 0.25 else int(rng.choice(hand.few))
-        if index == 0 and rng.random() < Shares.leading_one:
+        if rng.random() < (Shares.leading_one if index == 0 else Shares.one):
             label = 1
         place = 0.0, float(rng.normal(0, 0.05)) * height
         piece = writer.digit(rng, place, height * float(np.exp(rng.normal(0, hand.spread))), hand.pen, label)

@@ -245,7 +245,7 @@ _MARKS: dict[str, tuple[float, _Draw]] = {
     "dash": (2.4, _dash),
     "equals": (1.0, _equals),
     "point": (2.2, _point),
-    "slash": (1.6, _slash),
+    "slash": (1.0, _slash),
     "end": (0.5, _end),
     "plus": (0.7, _plus),
     "brackets": (0.7, _brackets),

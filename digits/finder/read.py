@@ -31,7 +31,8 @@ from digits.picture import Picture
 from digits.pictures.decode import REDUCED_SIDE
 
 _SMALL = 0.55
-"""A digit that is lower than this, in heights of its line's, may be an exponent or the ring of a percent sign."""
+"""A digit that is lower than this, in heights of its line's others, may be an exponent or the ring of a percent sign,
+and one that is so much higher a ring around something."""
 
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
@@ -319,8 +320,9 @@ class ReadNumber:
         most_novelty = np.inf if finder is None else finder.decoding.most_novelty
         for digit, line, box in zip(digits, lines, boxes, strict=True):
             rows[line] += str(digit["digit"])
-            others = [its_box.height for its_box, its_line in zip(boxes, lines, strict=True) if its_line == line]
-            if digit.get("novelty", 0) > most_novelty or box.height < _SMALL * np.median(others):
+            others = [each.height for each, its in zip(boxes, lines, strict=True) if its == line and each is not box]
+            size = box.height / np.median(others) if others else 1
+            if digit.get("novelty", 0) > most_novelty or not _SMALL < size < 1 / _SMALL:
                 digit["is_digit"] = digit["accept"] = False
             digit["line"], digit["box"] = line, box
         found = self._marks()

@@ -31,6 +31,9 @@ _SURE_SIDE, _LEGIBLE = 320, 9.0
 _LARGE = 20.0
 """A view in which digits are this high, and all are certain, is enough."""
 
+_LARGEST_SHEET = 0.5
+"""A sheet of paper that is larger, as a share of the picture, needs no view of its own."""
+
 _HEIGHT = 28.0
 """Height of the digits in a closer view, in pixels."""
 
@@ -96,7 +99,8 @@ class Eye:
         Return also the matrix (3, 3) from its pixels to those of the picture. None if there is no sheet.
         """
         copy = self._copy_with(SIDES[-1])
-        if (page := find_page(copy)) is None:
+        page = find_page(copy)
+        if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
             return None
         sheet, matrix = page.from_above(copy)
         scale = self.size[0] / copy.shape[1]
@@ -133,11 +137,13 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     for side in SIDES[1:]:
         if len(views) >= most or side > _MOST_COPIED * longer or _is_enough(views, side, eye.certain):
             break
+        around = None if any(view.digits for view in views) else _around_ink(views[-1], eye.size)
+        if around is not None:
+            left, top, right, bottom = around
+            views.append(eye.view(SIDES[1] / max(right - left, bottom - top), around))
+            break
         views.append(eye.view(side / longer))
     best = max(views, key=lambda view: sureness(view.digits))
-    if not best.digits and (around := _around_ink(views[-1], eye.size)) is not None:
-        left, top, right, bottom = around
-        return eye.view(SIDES[1] / max(right - left, bottom - top), around)
     for _ in range(most - len(views)):
         closer = _closer(eye, best)
         if closer is None or sureness(closer.digits) < _LESS_SURE * sureness(best.digits):

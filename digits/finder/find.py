@@ -26,7 +26,7 @@ _MAX_APART = 0.55
 _MAX_GAP = 12
 """Digits of a line are at most this far from the one before, in heights of the higher one."""
 
-_AS_LARGE, _AT_EDGE = 0.45, 0.2
+_AS_LARGE, _AT_EDGE = 0.45, 0.1
 """Ink without a digit or mark counts if it is higher than the first, in heights of a digit, and than the second at an
 edge, which may cut off a digit."""
 

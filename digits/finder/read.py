@@ -31,8 +31,8 @@ from digits.picture import Picture
 from digits.pictures.decode import REDUCED_SIDE
 
 _SMALL = 0.55
-"""A digit that is lower than this, in heights of its line's others, may be an exponent or the ring of a percent sign,
-and one that is so much higher a ring around something."""
+"""A digit that is lower than this, in heights of its line's others, or of all digits, may be an exponent or the ring of
+a percent sign, and one that is so much higher a ring around something."""
 
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
@@ -321,7 +321,8 @@ class ReadNumber:
         for digit, line, box in zip(digits, lines, boxes, strict=True):
             rows[line] += str(digit["digit"])
             others = [each.height for each, its in zip(boxes, lines, strict=True) if its == line and each is not box]
-            size = box.height / np.median(others) if others else 1
+            others = others or [each.height for each in boxes]
+            size = box.height / np.median(others)
             if digit.get("novelty", 0) > most_novelty or not _SMALL < size < 1 / _SMALL:
                 digit["is_digit"] = digit["accept"] = False
             digit["line"], digit["box"] = line, box

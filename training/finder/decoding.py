@@ -19,9 +19,9 @@ from training.progress import track
 STEPS: Mapping[str, tuple[float, ...]] = {
     "least_heat": (0.24, 0.28, 0.32, 0.36, 0.4, 0.45),
     "doubtful_heat": (0.12, 0.16, 0.2, 0.25, 0.3),
-    "mark_heat": (0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
+    "mark_heat": (0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
     "mark_weight": (0.3, 0.45, 0.6, 0.8, 1.0),
-    "rival": (0.0, 0.25, 0.5, 0.75),
+    "rival": (0.0, 0.1, 0.25, 0.5),
     "certain_heat": (0.5, 0.55, 0.6, 0.65, 0.7),
     "heat_weight": (1.0, 1.5, 2.0),
     "most_strange": (0.0, 0.25, 0.5, 0.75, 1.0),

@@ -16,10 +16,11 @@ from training.backend import make_reproducible
 from training.data.images import LabelledImages
 from training.finder import glyphs
 from training.finder.decoding import is_clear
+from training.finder.graph import convolutions, serving_graph
 from training.finder.layout import Writer
 from training.finder.network import build, build_for_training
 from training.finder.scenes import Scene, make_scene
-from training.finder.start import begin_as
+from training.finder.start import begin_as, mean_of
 from training.finder.targets import Views
 from training.fit.epochs import History, fit_epochs
 
@@ -41,7 +42,8 @@ class FinderRecipe:
     """The hyper-parameters of the finder."""
 
     parts: int = 3
-    """Number of times that the learning rate rises and falls. Each part begins with the network of the one before."""
+    """Number of times that the learning rate rises and falls. Each part begins with the network of the one before, and
+    ends with the mean of that and what it became."""
     part: int = 1
     """The part that is trained, from 1 on."""
     epochs: int = 56
@@ -106,6 +108,9 @@ def fit(
         scenes = clear_scenes(recipe.decoding_scenes)
     trained = build()  # in float32
     trained.set_weights(network.get_weights())
+    if recipe.part > 1:
+        both = mean_of(start, serving_graph(convolutions(trained)))
+        trained = begin_as(both, validation.seen[:_STATISTICS].astype(np.float32))
     return trained, history, validation, scenes
 
 

@@ -10,8 +10,9 @@ from digits.features import Floats, Grey
 from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines, smallest_rectangle
 from digits.pictures.downscale import downscale, downscale_factor
 
-LIGHT_SIDE = 40
-"""Longer side of the reduced picture in which the light is measured."""
+_LIGHT_SIDE = 40
+"""Longer side of the reduced picture in which the light is measured. Strokes that are thinner than its pixels look like
+uneven paper."""
 
 MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
@@ -102,7 +103,7 @@ def evened(grey: Grey, brightness: Floats, part: Part = WHOLE, *, is_ink_dark: b
     return even
 
 
-def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
+def even_paper(picture: Grey) -> EvenPaper | None:
     """Return the paper of a picture if it is evenly lit and has no lines and frames, else None.
 
     It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
@@ -110,10 +111,8 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     Args:
         picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as
             even, because the ink map needs more.
-        side: longer side of the reduced picture that is looked at. Strokes that are thinner than its pixels look like
-            uneven paper.
     """
-    small = downscale(picture, downscale_factor(picture, side)).astype(np.float32)
+    small = downscale(picture, downscale_factor(picture, _LIGHT_SIDE)).astype(np.float32)
     if not np.ptp(small):
         return None
     light = _light_side(small)

@@ -17,7 +17,7 @@ from digits.model.predictions import predict
 from digits.normalization.light import even_light
 from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.page import find_page
-from digits.normalization.paper import LIGHT_SIDE, even_paper
+from digits.normalization.paper import even_paper
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -271,7 +271,7 @@ def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
     sheet = written(three, *((60, 230) if inverted else (220, 60)))
     uneven = cv2.resize(falling(sheet), (128, 128), interpolation=cv2.INTER_AREA)
 
-    evened = even_light(uneven, LIGHT_SIDE)
+    evened = even_light(uneven)
 
     assert even_paper(uneven) is None
     assert evened is not None

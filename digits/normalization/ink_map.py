@@ -12,7 +12,6 @@ import numpy as np
 from digits.features import Floats, Grey
 from digits.model.artifact import Tensor
 from digits.normalization.map_network import MapNetwork
-from digits.normalization.parts import find_parts
 
 NAME = "ink"
 INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
@@ -22,12 +21,6 @@ REDUCED_SIDE = 128
 
 _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
-
-_BAR, _AS_HIGH = 0.4, (0.6, 1.2)
-"""A bar is narrower than the first share of its height, which is between these shares of the highest part's."""
-
-_SEEN, _SEEN_INK = (0.03, 0.8), 0.3
-"""The network has erased a part of a bar if it sees between these shares of it. It sees what has more ink than this."""
 
 
 class InkNetwork(MapNetwork):
@@ -95,16 +88,4 @@ def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
     coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
     marks = np.clip(contrast / max(strong, 1e-3), 0, 1).astype(np.float32)
-    return _with_whole_bars(coverage, marks), marks
-
-
-def _with_whole_bars(ink: Floats, marks: Floats) -> Floats:
-    """Return ink with the whole of each bar, such as a 1, of which the network has erased a part as of a line."""
-    parts = find_parts(marks, _FAINT)
-    (widths, heights), areas = parts.boxes[:, 2:].T, parts.areas
-    seen = np.bincount(parts.labels[ink > _SEEN_INK], minlength=len(areas))
-    is_bar = (widths < _BAR * heights) & (seen > _SEEN[0] * areas) & (seen < _SEEN[1] * areas)
-    if is_bar.any():
-        highest = find_parts(ink, _SEEN_INK).boxes[1:, 3].max()
-        is_bar &= (_AS_HIGH[0] * highest < heights) & (heights < _AS_HIGH[1] * highest)
-    return np.maximum(ink, marks * is_bar[parts.labels]) if is_bar.any() else ink
+    return coverage, marks

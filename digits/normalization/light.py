@@ -15,9 +15,6 @@ _LIGHT_SIDE = 64
 _WIDEST_STROKE = 0.25
 """A mark that is narrower than this share of the longer side does not count as paper."""
 
-_MIN_CONTRAST = 8.0
-"""The least contrast in grey values of evened paper. Below it, blocks of JPEG look like ink."""
-
 _SHADES_SIDE, _NARROW = 128, (7, 7)
 """Longer side of the reduced picture in which shadows of any form are measured. Narrower marks than this are ink."""
 
@@ -43,12 +40,9 @@ def even_light(view: Grey) -> EvenPaper | None:
         brightness = _brightness(small, is_ink_dark=is_ink_dark)
         flat = evened(view, brightness, is_ink_dark=is_ink_dark)
         even = even_paper(flat)
-        if even is None or even.is_ink_dark != is_ink_dark or even.contrast < _MIN_CONTRAST:
-            continue
-        if even.half_stroke > _WIDEST_STROKE / 2:
-            continue
-        is_sufficient = _is_all_paper_or_ink(even.ink, even.half_stroke * max(flat.shape))
-        return replace(even, brightness=brightness) if is_sufficient else None
+        if even is not None and even.is_ink_dark == is_ink_dark:
+            is_sufficient = _is_all_paper_or_ink(even.ink, even.half_stroke * max(flat.shape))
+            return replace(even, brightness=brightness) if is_sufficient else None
     return None
 
 

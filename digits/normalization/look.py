@@ -53,9 +53,7 @@ class Look:
         view = cls._view_with_ink(picture)
         paper = even_paper(view)
         if (paper is None or paper.is_solid) and (page := find_page(picture)) is not None:
-            look = cls._on_even_paper(page, reduced_view(page.from_above(picture)[0], VIEW_SIDE))
-            if not page.outlines or look.paper is not None:
-                yield look
+            yield cls._on_even_paper(page, reduced_view(page.from_above(picture)[0], VIEW_SIDE))
         yield cls(None, view, paper or even_light(view))
 
     @classmethod
@@ -68,7 +66,7 @@ class Look:
     def other(self) -> OtherLook | None:
         """Which other look may be better. On even paper none is."""
         if self.page is not None:
-            return None if self.page.outlines else "whole"  # a whole round sheet looks like a 0
+            return "whole"
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"

@@ -223,8 +223,6 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
             boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
             (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
             way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
-            if look.page.outlines and way.is_alone and _is_like_a_hole((way.pixels > 127).view(np.uint8)):
-                other_look = "whole"  # the sheet may be a bold 0 and this its hole
         normalized = replace(way, other_look=other_look, without_mark=normalized)
     assert normalized is not None
     return normalized
@@ -394,8 +392,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     heights = parts.boxes[:, 3] / parts.boxes[main, 3]
     is_digit_like = (heights >= 0.35) & (heights <= 2)
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
-    is_large = (heights >= 1) & (totals >= totals[main])  # as a number that a stain has joined to the edge
-    left_out = int(np.count_nonzero(is_other & is_digit_like & (is_large | ~at_edge)))
+    left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
         is_other &= ~at_edge | (np.maximum(apart, parts.margins[main].min()) <= 0.1 * side)
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)

@@ -186,6 +186,6 @@ def _around_ink(view: View, size: tuple[int, int]) -> _Part | None:
 def _part(corners: Sequence[tuple[float, ...]], view: View, margin: float, size: tuple[int, int]) -> _Part:
     """Return the part of a picture around corners in a view."""
     places = np.array(corners) / view.scale + (view.left, view.top) * 2
-    left, top = np.maximum(places[:, :2].min(axis=0) - margin, 0).astype(int)
+    left, top = np.clip(places[:, :2].min(axis=0) - margin, 0, np.subtract(size, 1)).astype(int)
     right, bottom = np.minimum(places[:, 2:].max(axis=0) + margin + 1, size).astype(int)
-    return int(left), int(top), int(right), int(bottom)
+    return int(left), int(top), max(int(right), int(left) + 1), max(int(bottom), int(top) + 1)

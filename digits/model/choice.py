@@ -18,7 +18,7 @@ _NOVELTY, _USUAL = 0.5, -0.5
 _UNSURE = 1.5
 """Cost of a digit's log-loss: minus the logarithm of its probability."""
 
-CLEARLY_CHEAPER = 1.0
+_CLEARLY_CHEAPER = 1.0
 """A way that costs less than another one by this is certainly better."""
 
 _PLAUSIBLE = 0.5
@@ -63,7 +63,7 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         # Small parts near it, what the ink network has left of a mark, and faint ink belong to it unless it is clearer
         # without.
         last = ways[-1].normalized
-        margin = -_PLAUSIBLE if last.is_main_part or last.is_less_sure else CLEARLY_CHEAPER
+        margin = -_PLAUSIBLE if last.is_main_part or last.is_less_sure else _CLEARLY_CHEAPER
         best = ways[-1] if ways[-1].cost <= ways[0].cost + margin else ways[0]
         chosen.append(_with_rival(best, *ways))
     return chosen

@@ -11,8 +11,7 @@ import numpy as np
 
 from digits.features import Floats, Grey
 from digits.model.artifact import Tensor
-from digits.normalization.map_network import MULTIPLE, MapNetwork
-from digits.normalization.parts import find_parts
+from digits.normalization.map_network import MapNetwork
 
 NAME = "ink"
 INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
@@ -20,20 +19,8 @@ INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
 REDUCED_SIDE = 128
 """Longer side in pixels of the ink that replies show."""
 
-_STRIP_PIXELS = 500_000
-"""The most pixels that the network sees at once, without _MARGIN. It needs 80 bytes for each."""
-
-_MARGIN = 128
-"""Rows around a strip that the network sees too."""
-
 _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
-
-_BAR, _AS_HIGH = 0.4, (0.6, 1.2)
-"""A bar is narrower than the first share of its height, which is between these shares of the highest part's."""
-
-_SEEN, _SEEN_INK = (0.03, 0.8), 0.3
-"""The network has erased a part of a bar if it sees between these shares of it. It sees what has more ink than this."""
 
 
 class InkNetwork(MapNetwork):
@@ -45,34 +32,19 @@ class InkNetwork(MapNetwork):
         """Return the network's output."""
         return {INK_OUTPUT.name: self._map(grey)}
 
-    def coverage(self, grey: Grey) -> Floats:
-        """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1].
+    def coverage_and_marks(self, grey: Grey) -> tuple[Floats, Floats]:
+        """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1], and the same of
+        everything that is as dark as ink: lines and print, too.
 
         Args:
             grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
         """
-        return self.coverage_and_marks(grey)[0]
-
-    def coverage_and_marks(self, grey: Grey) -> tuple[Floats, Floats]:
-        """Return `coverage`, and the same of everything that is as dark as ink: lines and print, too."""
         return by_contrast(grey, self._map(grey))
 
     def _map(self, grey: Grey) -> Floats:
-        """Return the network's output, float32 (height, width), of one strip of rows after the other."""
+        """Return the network's output, float32 (height, width)."""
         height, width = grey.shape
-        rows = max(MULTIPLE, _STRIP_PIXELS // width)
-        coverage = np.empty(grey.shape, dtype=np.float32)
-        for top in range(0, height, rows):
-            first, stop = max(0, top - _MARGIN), min(height, top + rows + _MARGIN)
-            (strip,) = self.outputs(grey[first:stop])
-            coverage[top : top + rows] = strip[top - first : min(stop, top + rows) - first, :width, 0]
-        return coverage
-
-
-def seen_pixels(height: int, width: int) -> int:
-    """Return how many pixels of a picture the network sees at most, some of them in several strips."""
-    strips = -(-height // max(MULTIPLE, _STRIP_PIXELS // width))
-    return width * min(strips * height, height + 2 * _MARGIN * (strips - 1))
+        return self.outputs(grey)[0][:height, :width, 0]
 
 
 @cache
@@ -116,16 +88,4 @@ def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
     coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
     marks = np.clip(contrast / max(strong, 1e-3), 0, 1).astype(np.float32)
-    return _with_whole_bars(coverage, marks), marks
-
-
-def _with_whole_bars(ink: Floats, marks: Floats) -> Floats:
-    """Return ink with the whole of each bar, such as a 1, of which the network has erased a part as of a line."""
-    parts = find_parts(marks, _FAINT)
-    (widths, heights), areas = parts.boxes[:, 2:].T, parts.areas
-    seen = np.bincount(parts.labels[ink > _SEEN_INK], minlength=len(areas))
-    is_bar = (widths < _BAR * heights) & (seen > _SEEN[0] * areas) & (seen < _SEEN[1] * areas)
-    if is_bar.any():
-        highest = find_parts(ink, _SEEN_INK).boxes[1:, 3].max()
-        is_bar &= (_AS_HIGH[0] * highest < heights) & (heights < _AS_HIGH[1] * highest)
-    return np.maximum(ink, marks * is_bar[parts.labels]) if is_bar.any() else ink
+    return coverage, marks

@@ -15,9 +15,6 @@ _LIGHT_SIDE = 64
 _WIDEST_STROKE = 0.25
 """A mark that is narrower than this share of the longer side does not count as paper."""
 
-_MIN_CONTRAST = 8.0
-"""The least contrast in grey values of evened paper. Below it, blocks of JPEG look like ink."""
-
 _SHADES_SIDE, _NARROW = 128, (7, 7)
 """Longer side of the reduced picture in which shadows of any form are measured. Narrower marks than this are ink."""
 
@@ -32,29 +29,20 @@ _MOST_FAINT = 0.03
 paper and ink: a stain, the edge of a shadow, or print."""
 
 
-def even_light(view: Grey, *light_sides: int) -> EvenPaper | None:
+def even_light(view: Grey) -> EvenPaper | None:
     """Return the paper of a picture if it is even and has no lines after its light is evened out, else None.
 
     Args:
         view: uint8 (height, width).
-        light_sides: as `side` of `even_paper`, to be tried in this order.
     """
     small = cv2.medianBlur(downscale(view, downscale_factor(view, _LIGHT_SIDE)), 3)
     for is_ink_dark in (True, False):
         brightness = _brightness(small, is_ink_dark=is_ink_dark)
         flat = evened(view, brightness, is_ink_dark=is_ink_dark)
-        is_inked = False
-        for side in light_sides:
-            even = even_paper(flat, side)
-            if even is None or even.is_ink_dark != is_ink_dark or even.contrast < _MIN_CONTRAST:
-                continue
-            if even.half_stroke > _WIDEST_STROKE / 2:
-                continue
-            if _is_all_paper_or_ink(even.ink, even.half_stroke * max(flat.shape)):
-                return replace(even, brightness=brightness)
-            is_inked = True
-        if is_inked:  # there is something else, too
-            return None
+        even = even_paper(flat)
+        if even is not None and even.is_ink_dark == is_ink_dark:
+            is_sufficient = _is_all_paper_or_ink(even.ink, even.half_stroke * max(flat.shape))
+            return replace(even, brightness=brightness) if is_sufficient else None
     return None
 
 

@@ -1,19 +1,28 @@
-"""The looks at a picture, the cheapest first. `/predict` and `/read` take them in the same order."""
+"""The looks at a picture, the cheapest first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
+import cv2
 import numpy as np
 
 from digits.errors import NoInk
 from digits.features import Grey
 from digits.normalization.light import even_light
 from digits.normalization.page import Page, find_page
-from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper
+from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper
+from digits.pictures.downscale import downscale, fitted_size, halving_factor
 
 OtherLook = Literal["whole", "network", "without shadows"]
 """At the whole picture instead of a sheet in it, or with the ink network, perhaps after `without_shadows`."""
+
+VIEW_SIDE = 128
+"""Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
+
+_ENLARGED_SIDE = 64
+"""Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected. Those below
+TINY_SIDE are not."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,6 @@ class Look:
     paper: EvenPaper | None
     """None if it is not even."""
 
-    light_sides: ClassVar[tuple[int, ...]] = (LIGHT_SIDE,)
-    """Longer sides of the reduced views in which light is measured, to be tried in this order."""
-
-    @staticmethod
-    def view_of(picture: Grey) -> Grey:
-        """Return the reduced view of a picture, or of a page of it."""
-        raise NotImplementedError
-
     @classmethod
     def in_order(cls, picture: Grey) -> Iterator[Self]:
         """Yield the look at the sheet of paper in a picture, uint8 (height, width), if there is one, and at all of it.
@@ -50,12 +51,10 @@ class Look:
         Raises NoInk if it is blank.
         """
         view = cls._view_with_ink(picture)
-        paper = cls._even_paper(view)
+        paper = even_paper(view)
         if (paper is None or paper.is_solid) and (page := find_page(picture)) is not None:
-            look = cls._on_even_paper(page, cls.view_of(page.from_above(picture)[0]))
-            if not page.outlines or look.paper is not None:
-                yield look
-        yield cls(None, view, paper or even_light(view, *cls.light_sides))
+            yield cls._on_even_paper(page, reduced_view(page.from_above(picture)[0], VIEW_SIDE))
+        yield cls(None, view, paper or even_light(view))
 
     @classmethod
     def again(cls, picture: Grey, other: OtherLook) -> Self:
@@ -67,22 +66,33 @@ class Look:
     def other(self) -> OtherLook | None:
         """Which other look may be better. On even paper none is."""
         if self.page is not None:
-            return None if self.page.outlines else "whole"  # a whole round sheet looks like a 0
+            return "whole"
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"
 
     @classmethod
     def _view_with_ink(cls, picture: Grey) -> Grey:
-        view = cls.view_of(picture)
+        view = reduced_view(picture, VIEW_SIDE)
         if np.ptp(view) < MIN_CONTRAST:
             raise NoInk("no ink found: the picture is blank")
         return view
 
     @classmethod
     def _on_even_paper(cls, page: Page | None, view: Grey) -> Self:
-        return cls(page, view, cls._even_paper(view) or even_light(view, *cls.light_sides))
+        return cls(page, view, even_paper(view) or even_light(view))
 
-    @classmethod
-    def _even_paper(cls, view: Grey) -> EvenPaper | None:
-        return next((paper for side in cls.light_sides if (paper := even_paper(view, side)) is not None), None)
+
+def reduced_view(picture: Grey, side: int) -> Grey:
+    """Reduce a picture to a longer side of `side`, or enlarge a small one."""
+    longer = max(picture.shape)
+    if TINY_SIDE <= longer < _ENLARGED_SIDE:
+        times = -(-_ENLARGED_SIDE // longer)
+        picture = cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    elif longer > 2 * side:
+        picture = downscale(picture, halving_factor(picture, 2 * side))
+        longer = max(picture.shape)
+    if longer <= side:
+        return picture
+    view: Grey = cv2.resize(picture, fitted_size(picture, side), interpolation=cv2.INTER_AREA)
+    return view

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
-from digits.normalization.look import Look, OtherLook
+from digits.normalization.look import VIEW_SIDE, Look, OtherLook, reduced_view
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import moved
-from digits.normalization.paper import SMALL_SIDE, TINY_SIDE, EvenPaper, is_darker
+from digits.normalization.paper import SMALL_SIDE, EvenPaper, is_darker
 from digits.normalization.parts import (
     WHOLE,
     Ints,
@@ -42,17 +42,9 @@ from digits.normalization.parts import (
     without_mark,
 )
 from digits.normalization.redraw import redraw
-from digits.pictures.downscale import downscale, fitted_size, halving_factor
-
-_VIEW_SIDE = 128
-"""Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
 
 _FINE_VIEW_SIDE = 256
 """The same for a digit that is too small for the first view."""
-
-_ENLARGED_SIDE = 64
-"""Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected. Those below
-TINY_SIDE are not."""
 
 _LARGE_DIGIT = 50
 """Longer side in pixels from which on a larger picture of the digit would not be read better."""
@@ -184,11 +176,6 @@ def second_look(picture: Grey, look: "DigitLook") -> Normalized:
 class DigitLook(Look):
     """A look that finds one digit."""
 
-    @staticmethod
-    def view_of(picture: Grey) -> Grey:
-        """Return the view, at most _VIEW_SIDE pixels along the longer side."""
-        return _view(picture, _VIEW_SIDE)
-
     @cached_property
     def found(self) -> "list[_Found]":
         """The digit in the view, and without a mark if there is one. Empty if no ink is visible."""
@@ -225,9 +212,9 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
     flat, matrix = (picture, np.eye(3)) if look.page is None else look.page.from_above(picture)
     view, found = look.view, look.found
     if not found:
-        if max(flat.shape) <= 2 * _VIEW_SIDE:
+        if max(flat.shape) <= 2 * VIEW_SIDE:
             raise NoInk(_NO_STROKES)
-        view = _view(flat, _FINE_VIEW_SIDE)
+        view = reduced_view(flat, _FINE_VIEW_SIDE)
         found = _find(view, look.paper, WHOLE)
     normalized = None
     for each in found[::-1]:
@@ -236,8 +223,6 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
             boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
             (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
             way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
-            if look.page.outlines and way.is_alone and _is_like_a_hole((way.pixels > 127).view(np.uint8)):
-                other_look = "whole"  # the sheet may be a bold 0 and this its hole
         normalized = replace(way, other_look=other_look, without_mark=normalized)
     assert normalized is not None
     return normalized
@@ -255,7 +240,7 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
             slice(int(side.start * scale), min(math.ceil(side.stop * scale), length))
             for side, length in zip(around, flat.shape, strict=True)
         )
-        close = _view(flat[rows, columns], _VIEW_SIDE)
+        close = reduced_view(flat[rows, columns], VIEW_SIDE)
         fine = _find(close, paper, _part((rows, columns), flat.shape), _near(found.kept[around]))[0]
     inner = _grown(box if fine is found else extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
@@ -314,21 +299,6 @@ def _longer_side(box: Slices) -> int:
 
 def _scale(picture: Grey, view: Grey) -> float:
     return float(max(picture.shape) / max(view.shape))
-
-
-def _view(picture: Grey, side: int) -> Grey:
-    """Reduce a picture to a longer side of `side`, or enlarge a small one."""
-    longer = max(picture.shape)
-    if TINY_SIDE <= longer < _ENLARGED_SIDE:
-        times = -(-_ENLARGED_SIDE // longer)
-        picture = cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    elif longer > 2 * side:
-        picture = downscale(picture, halving_factor(picture, 2 * side))
-        longer = max(picture.shape)
-    if longer <= side:
-        return picture
-    view: Grey = cv2.resize(picture, fitted_size(picture, side), interpolation=cv2.INTER_AREA)
-    return view
 
 
 def _near(mask: Mask) -> Mask:
@@ -422,8 +392,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     heights = parts.boxes[:, 3] / parts.boxes[main, 3]
     is_digit_like = (heights >= 0.35) & (heights <= 2)
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
-    is_large = (heights >= 1) & (totals >= totals[main])  # as a number that a stain has joined to the edge
-    left_out = int(np.count_nonzero(is_other & is_digit_like & (is_large | ~at_edge)))
+    left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
         is_other &= ~at_edge | (np.maximum(apart, parts.margins[main].min()) <= 0.1 * side)
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)
@@ -517,7 +486,7 @@ def _near_strong(ink: Floats, marks: Floats | None) -> Mask | None:
 
     None for a small picture, in which thin strokes are faint.
     """
-    if max(ink.shape) < _VIEW_SIDE:
+    if max(ink.shape) < VIEW_SIDE:
         return None
     strong = np.asarray((ink if marks is None else np.minimum(ink, marks)) > _MIN_STRONG)
     near = _near(strong)

@@ -1,9 +1,8 @@
-"""Find a sheet of paper that lies on something else, or several of about the same size, and look at it from above.
+"""Find a sheet of paper that lies on something else, and look at it from above.
 
-A sheet is a region with four straight sides, or a round one, such as a label or a plate. It is lighter or darker than
-what is around it, and something is written on it. Its sides are steps: the brightness changes within a few pixels, and
-it is still different further away. The lines of frames and tables, whose two sides are equally bright, and the slopes
-of shadows are no steps.
+A sheet is a region with four straight sides. It is lighter or darker than what is around it, and something is written
+on it. Its sides are steps: the brightness changes within a few pixels, and it is still different further away. The
+lines of frames and tables, whose two sides are equally bright, and the slopes of shadows are no steps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,8 @@ _VIEW_SIDE = 160
 _SMALLEST_PICTURE = 96
 """Pictures with fewer pixels along their longer side show no sheet on something else."""
 
-_AREAS = 0.025, 0.95
-"""The least and the most that a sheet takes of the picture."""
+_LEAST_AREA = 0.025
+"""The least that a sheet takes of the picture."""
 
 _SHORTEST_SIDE = 0.1
 """The least length of a sheet's side, as a share of the picture's longer side."""
@@ -33,15 +32,8 @@ _SHORTEST_SIDE = 0.1
 _CONVEX = 0.9
 """The least share of its convex hull that a sheet's region fills, and of its four corners that the hull fills."""
 
-_SMOOTH, _ROUND, _OVAL = 0.97, 0.7, 0.55
-"""A round sheet fills the first share of its convex hull, and the hull the second share of the rectangle around it. Its
-shorter side is at least the third share of the longer one."""
-
-_ON_ANOTHER = 0.7
-"""The most that a sheet takes of another one that it lies on."""
-
-_FILLED, _FILLED_ROUND = 0.7, 0.84
-"""The least share of a sheet, and of a round one, that is paper. Strokes that enclose something have less."""
+_FILLED = 0.7
+"""The least share of a sheet that is paper. Strokes that enclose something have less."""
 
 _LEAST_STEP = 8.0
 """The least step at a sheet's sides in grey values."""
@@ -62,16 +54,6 @@ labels and buttons, which are lower than the second share of it."""
 _INSET = 0.02
 """How far inside of its sides a sheet is cut out, as a share of its shorter side."""
 
-_INNER = 0.93
-"""The share of a round sheet, and of each of several, that is looked at, in its width and height."""
-
-_ALIKE = 0.75
-"""Several sheets are about as large as the largest one that has a step at its sides: the smaller of the two areas is at
-least this share of the larger. At least half of the sheets have such a step."""
-
-_RECTANGLE = 0.95
-"""The share of the smallest rectangle around it that each of several sheets takes. No bold 8 does."""
-
 _NEAR = 2
 """The least distance from a side at which its step is measured, in pixels. A side nearer to the edge is outside."""
 
@@ -79,20 +61,14 @@ _ALONG = np.linspace(0.08, 0.92, 32)[:, None]
 """The places along a side at which its step is measured."""
 
 
-_Hulls = list[NDArray[np.int32]]
-"""The points of convex outlines, (N, 1, 2) each."""
-
-_Ends = tuple[Floats, list[Floats]]
-"""The four corners of a sheet, (4, 2), and the ends of its sides, (N, 2), unless they are the same. For several sheets
-the corners of the picture, and the ends of each sheet's sides."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A sheet on which something is written, or several."""
+    """A sheet on which something is written."""
 
-    hulls: _Hulls
-    ends: _Ends
+    hull: NDArray[np.int32]
+    """(N, 1, 2): the points of its convex outline."""
+    corners: Floats
+    """(4, 2)"""
     is_sharp: bool
     """Whether the step at its sides is no shadow's."""
     within: Mask
@@ -101,13 +77,10 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A sheet of paper in a picture, or several of about the same size."""
+    """A sheet of paper in a picture."""
 
     corners: Floats
     """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
-    outlines: Sequence[Floats] = ()
-    """(N, 2) each: the same of a round sheet, or of several ones, without their edges. What is outside of them is not
-    looked at. The corners are then those of a rectangle around the sheet, or of the picture."""
 
     def longer_side(self, picture: Grey) -> float:
         """Return the length of its longer side in pixels of the picture."""
@@ -126,18 +99,11 @@ class Page:
         target = corner_points(np.array([[-margin, -margin, width + margin, height + margin]], np.float32))[0]
         matrix = cv2.getPerspectiveTransform(corners, target)
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        if self.outlines:
-            outlines = (each * picture.shape[::-1] - 0.5 for each in self.outlines)
-            points = [np.rint(cv2.perspectiveTransform(each[None], matrix)).astype(np.int32) for each in outlines]
-            inside = cv2.fillPoly(np.zeros_like(seen), points, 1).view(bool)
-            seen[~inside] = np.median(seen[inside])
         return seen, np.linalg.inv(matrix)
 
 
 def find_page(picture: Grey) -> Page | None:
-    """Return the largest sheet of paper that lies on something else. If another sheet lies on it, return that one.
-
-    None if there is no sheet.
+    """Return the largest sheet of paper that lies on something else. None if there is none.
 
     Args:
         picture: uint8 (height, width).
@@ -149,33 +115,11 @@ def find_page(picture: Grey) -> Page | None:
     size = [max(8, round(side * scale)) for side in small.shape[::-1]]
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     smooth = cv2.blur(small, (3, 3))
-    best: tuple[float, _Ends] | None = None
-    most = _AREAS[1] * small.size
     for light in _light_sides(smooth):
-        found = [page for side in (light, 1 - light) for page in _pages(small, smooth, side, most)]
-        if best is not None:  # only what lies on it
-            field = _outline(best[1]).astype(np.float32)
-            found = [each for each in found if _is_within(each[1][0].mean(axis=0), field)]
-        if found:
-            best = max(found, key=lambda page: page[0])
-            most = _ON_ANOTHER * best[0]
-            if len(best[1][1]) > 1:
-                break
-    if best is None:
-        return None
-    ends, outlines = best[1]
-    points = ends, *map(_shrunk, outlines)
-    corners, *inner = (((each + 0.5) / small.shape[::-1]).astype(np.float32) for each in points)
-    return Page(_clockwise(corners), inner)
-
-
-def _shrunk(outline: Floats) -> Floats:
-    middle = (outline.min(axis=0) + outline.max(axis=0)) / 2
-    return np.asarray(middle + _INNER * (outline - middle))
-
-
-def _is_within(point: Floats, field: Floats) -> bool:
-    return cv2.pointPolygonTest(field, point.tolist(), False) > 0
+        if found := [page for side in (light, 1 - light) for page in _pages(small, smooth, side)]:
+            largest = max(found, key=lambda page: cv2.contourArea(page.hull))
+            return Page(_clockwise(((largest.corners + 0.5) / small.shape[::-1]).astype(np.float32)))
+    return None
 
 
 def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
@@ -204,28 +148,28 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
             yield (smooth > second).view(np.uint8)
 
 
-def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8], most: float) -> Iterator[tuple[float, _Ends]]:
-    """Yield the area and the ends of each region of pixels that are 1, if it is a sheet with something written on it
-    and nothing beside it, but for blank sheets, and the same of several such sheets. No area is `most`, or more.
+def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Written]:
+    """Yield each region of pixels that are 1, if it is a sheet with something written on it and nothing beside it, but
+    for blank sheets.
     """
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
-    large = [each for each in outlines if _AREAS[0] * small.size < cv2.contourArea(each) < most]
+    large = [each for each in outlines if cv2.contourArea(each) > _LEAST_AREA * small.size]
     written, elsewhere = _written(large, small, smooth, side)
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
     for sheet in written:
         strong = strokes > np.sort(strokes[sheet.within])[-1 - np.count_nonzero(sheet.within) // 100] / 2
         inner, beside = strong & sheet.within, strong & sheet.outside & elsewhere
-        high = _LABEL * cv2.boundingRect(sheet.hulls[0])[3]
-        is_plot = sheet.is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == len(sheet.hulls)
+        high = _LABEL * cv2.boundingRect(sheet.hull)[3]
+        is_plot = sheet.is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == 1
         if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
-            yield sum(map(cv2.contourArea, sheet.hulls)), sheet.ends
+            yield sheet
 
 
 def _written(large: Sequence[Any], small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> tuple[list[_Written], Mask]:
-    """Return the sheets among large regions on which something is written, all of them together if they are alike, and
-    which pixels are outside of the blank ones.
+    """Return the sheets among large regions on which something is written, and which pixels are outside of the blank
+    ones.
     """
     height, width = small.shape
     field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
@@ -235,8 +179,8 @@ def _written(large: Sequence[Any], small: Grey, smooth: Grey, side: NDArray[np.u
         found = _sheet(outline, field, side, smooth)
         if found is None:
             continue
-        hull, ends, step = found
-        within, outside = _within_and_outside(small, [hull])
+        hull, corners, step = found
+        within, outside = _within_and_outside(small, hull)
         greys = np.sort(small[within])
         if len(greys) < 50:
             continue
@@ -245,79 +189,46 @@ def _written(large: Sequence[Any], small: Grey, smooth: Grey, side: NDArray[np.u
             elsewhere &= outside
         else:
             is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-            written.append(_Written([hull], ends, is_sharp, within, outside))
-    if written:
-        size = max(cv2.contourArea(sheet.hulls[0]) for sheet in written)
-        alike = [each for each in map(cv2.convexHull, large) if _is_rectangle(each, size)]
-        if 1 < len(alike) <= 2 * len(written):
-            ends = field.astype(np.float64), [each[:, 0].astype(np.float64) for each in alike]
-            is_sharp = all(sheet.is_sharp for sheet in written)
-            written.append(_Written(alike, ends, is_sharp, *_within_and_outside(small, alike)))
+            written.append(_Written(hull, corners, is_sharp, within, outside))
     return written, elsewhere
 
 
 def _sheet(
     outline: Any, field: Floats, side: NDArray[np.uint8], smooth: Grey
-) -> tuple[NDArray[np.int32], _Ends, float] | None:
-    """Return the hull of a region, its ends and the step at its sides. None if it is no sheet."""
+) -> tuple[NDArray[np.int32], Floats, float] | None:
+    """Return the hull of a region, its corners and the step at its sides. None if it is no sheet."""
     hull: NDArray[np.int32] = cv2.convexHull(outline)
-    area, convex_area = cv2.contourArea(outline), cv2.contourArea(hull)
-    if area < _CONVEX * convex_area:
+    if cv2.contourArea(outline) < _CONVEX * cv2.contourArea(hull):
         return None
     filled = cv2.mean(side, cv2.fillConvexPoly(np.zeros_like(side), hull, 1))[0]
-    if filled <= _FILLED:
+    corners = _corners(hull, field) if filled > _FILLED else None
+    if corners is None or _lengths(corners).min() < _SHORTEST_SIDE * max(smooth.shape):
         return None
-    may_be_round = filled > _FILLED_ROUND and area >= _SMOOTH * convex_area
-    for ends in _ends(hull, field, may_be_round=may_be_round):
-        is_long = _lengths(ends[0]).min() >= _SHORTEST_SIDE * max(smooth.shape)
-        step = _step(smooth, _outline(ends)) if is_long else None
-        if step is not None:
-            return hull, ends, step
-    return None
+    step = _step(smooth, corners)
+    return None if step is None else (hull, corners, step)
 
 
-def _is_rectangle(hull: NDArray[np.int32], size: float) -> bool:
-    """Return whether a hull is a rectangle of about this area."""
-    area, (shorter, longer) = cv2.contourArea(hull), cv2.minAreaRect(hull)[1]
-    return _ALIKE * size < area < size / _ALIKE and area > _RECTANGLE * shorter * longer
-
-
-def _within_and_outside(small: Grey, sheets: _Hulls) -> tuple[Mask, Mask]:
-    """Return which pixels are clearly inside of sheets of about the same size, and which are clearly outside."""
-    inside = cv2.fillPoly(np.zeros_like(small), sheets, 1)
-    side = np.sqrt(cv2.countNonZero(inside) / len(sheets))
+def _within_and_outside(small: Grey, hull: NDArray[np.int32]) -> tuple[Mask, Mask]:
+    """Return which pixels are clearly inside of a sheet, and which are clearly outside."""
+    inside = cv2.fillConvexPoly(np.zeros_like(small), hull, 1)
+    side = np.sqrt(cv2.countNonZero(inside))
     rim = np.ones((2 * int(0.1 * side) + 5,) * 2, np.uint8)
     return cv2.erode(inside, rim, borderValue=1).view(bool), cv2.dilate(inside, rim[:7, :7]) == 0
 
 
-def _ends(hull: NDArray[np.int32], field: Floats, *, may_be_round: bool) -> Iterator[_Ends]:
-    """Yield the ends of an outline with four corners, and those of one that is round or has round corners.
+def _corners(hull: NDArray[np.int32], field: Floats) -> Floats | None:
+    """Return the four corners of an outline. None if it has no four sides.
 
     Corners outside of the picture, `field`, are cut off, so that the outline has more sides. Those are dropped whose
-    neighbours meet nearest. All of a round sheet is in the picture.
+    neighbours meet nearest.
     """
-    length, whole = cv2.arcLength(hull, True), cv2.contourArea(hull)
-    points = cv2.approxPolyDP(hull, 0.012 * length, True)
-    if len(points) >= 4:
-        corners = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2)
-        if len(corners) == 4 and _CONVEX * cv2.intersectConvexConvex(corners, field)[0] <= whole:
-            yield corners.astype(np.float64), []
-    left, top, width, height = cv2.boundingRect(hull)
-    right, bottom = left + width, top + height
-    if not may_be_round or min(left, top) < _NEAR or right > field[2, 0] - _NEAR or bottom > field[2, 1] - _NEAR:
-        return
-    rectangle = cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.float64)
-    if whole < _CONVEX * cv2.contourArea(rectangle.astype(np.float32)):
-        rectangle = corner_points(np.array([[left, top, right, bottom]], float))[0]
-        if whole < _ROUND * width * height or min(width, height) < _OVAL * max(width, height):
-            return
-    yield rectangle, [cv2.approxPolyDP(hull, 0.005 * length, True)[:, 0].astype(np.float64)]
-
-
-def _outline(ends: _Ends) -> Floats:
-    """Return the ends of the sides of a sheet."""
-    corners, outlines = ends
-    return outlines[0] if outlines else corners
+    points = cv2.approxPolyDP(hull, 0.012 * cv2.arcLength(hull, True), True)
+    if len(points) < 4:
+        return None
+    corners = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2)
+    if len(corners) != 4 or _CONVEX * cv2.intersectConvexConvex(corners, field)[0] > cv2.contourArea(hull):
+        return None
+    return np.asarray(corners, np.float64)
 
 
 def _lengths(corners: Floats) -> Floats:

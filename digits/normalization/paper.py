@@ -10,8 +10,9 @@ from digits.features import Floats, Grey
 from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines, smallest_rectangle
 from digits.pictures.downscale import downscale, downscale_factor
 
-LIGHT_SIDE = 40
-"""Longer side of the reduced picture in which the light is measured."""
+_LIGHT_SIDE = 40
+"""Longer side of the reduced picture in which the light is measured. Strokes that are thinner than its pixels look like
+uneven paper."""
 
 MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
@@ -28,11 +29,11 @@ _FULL = 60
 _MAX_PAPER_RANGE = 0.15
 """Paper is even if its grey values, without 5 % at both ends, differ by less than this share of the contrast."""
 
-_MAX_HALF_STROKE, _MAX_HALF_STROKE_SMALL = 0.14, 0.3
-"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow. The second one is for pictures
-with fewer pixels than SMALL_SIDE, which may be cut to a bold digit."""
+_MAX_HALF_STROKE = 0.14
+"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow, but in a small picture."""
 
 SMALL_SIDE = 96
+"""Pictures with fewer pixels along their longer side may be cut to a bold digit."""
 
 _NARROWEST, _COMPACT, _WIDE = 0.35, 5.5, 0.1
 """The least width of a sheet of paper, as a share of its length, and its largest area, in squares of its widest place.
@@ -102,7 +103,7 @@ def evened(grey: Grey, brightness: Floats, part: Part = WHOLE, *, is_ink_dark: b
     return even
 
 
-def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
+def even_paper(picture: Grey) -> EvenPaper | None:
     """Return the paper of a picture if it is evenly lit and has no lines and frames, else None.
 
     It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
@@ -110,16 +111,14 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     Args:
         picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as
             even, because the ink map needs more.
-        side: longer side of the reduced picture that is looked at. Strokes that are thinner than its pixels look like
-            uneven paper.
     """
-    small = downscale(picture, downscale_factor(picture, side)).astype(np.float32)
+    small = downscale(picture, downscale_factor(picture, _LIGHT_SIDE)).astype(np.float32)
     if not np.ptp(small):
         return None
     light = _light_side(small)
     light_rim = _on_rim(light)
     half_strokes, scores = zip(_measure(light, light_rim), _measure(1 - light, 1 - light_rim), strict=True)
-    is_ink_dark = light_rim == 1 if light_rim in (0, 1) else scores[1] < scores[0]
+    is_ink_dark = scores[1] < scores[0]
     ink, paper = (1 - light, light) if is_ink_dark else (light, 1 - light)
     eroded = cv2.erode(paper, None)  # without the edges of strokes
     greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
@@ -128,8 +127,8 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), half_strokes[is_ink_dark]
     is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * contrast)
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
-        widest = _MAX_HALF_STROKE if max(picture.shape) >= SMALL_SIDE else _MAX_HALF_STROKE_SMALL
-        is_even = is_even and half_stroke <= widest and not _fills_one_side(ink)
+        is_narrow = half_stroke <= _MAX_HALF_STROKE or max(picture.shape) < SMALL_SIDE
+        is_even = is_even and is_narrow and not _fills_one_side(ink)
     is_tiny = max(picture.shape) < TINY_SIDE
     if not (is_even or is_tiny):
         return None

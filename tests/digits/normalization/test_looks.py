@@ -17,7 +17,7 @@ from digits.model.predictions import predict
 from digits.normalization.light import even_light
 from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.page import find_page
-from digits.normalization.paper import LIGHT_SIDE, even_paper
+from digits.normalization.paper import even_paper
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -67,20 +67,6 @@ def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
     assert record["preprocessing"][0] == "rectified"
 
 
-@pytest.mark.parametrize("radii", [(110, 110), (145, 105)], ids=["a disc", "an oval"])
-@pytest.mark.parametrize("below", [(190, 150), (190, 40), (0, 0)], ids=["on a ball", "on a dark ball", "on a table"])
-def test_a_round_label_is_cut_out_and_its_digit_is_read(
-    classifier: Classifier, three: Floats, radii: tuple[int, int], below: tuple[int, int]
-) -> None:
-    picture = cv2.circle(np.full((SIDE, SIDE), 90, np.uint8), (200, 200), below[0], below[1], -1)
-    cv2.ellipse(picture, (200, 200), radii, 0, 0, 360, 220, -1)
-    picture[130:270, 130:270] -= np.rint(160 * three).astype(np.uint8)
-
-    (record,) = predict(classifier, [normalize(picture)])
-
-    assert (record["digit"], record["accept"], record["preprocessing"][0]) == (3, True, "rectified")
-
-
 SYMBOLS = {
     "triangle": [(160, 140), (160, 260), (260, 200)],
     "square": [(150, 150), (250, 150), (250, 250), (150, 250)],
@@ -100,13 +86,6 @@ def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_symbol_is_no_0(class
     zero, other = predict(classifier, seen, lambda index, first: files[index].look_again(first))
 
     assert (zero["digit"], zero["accept"], other["accept"]) == (0, True, False)
-
-
-def test_what_a_stain_at_the_edge_has_joined_counts_as_left_out(mnist: Mnist, three: Floats) -> None:
-    paper = np.hstack([written(three), written(thin(mnist, 5))])
-    cv2.ellipse(paper, (400, 240), (90, 130), 0, 170, 290, 110, 10)
-
-    assert normalize(paper).left_out == 1
 
 
 def test_a_sheet_may_go_on_outside_of_the_picture(classifier: Classifier, three: Floats) -> None:
@@ -271,7 +250,7 @@ def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
     sheet = written(three, *((60, 230) if inverted else (220, 60)))
     uneven = cv2.resize(falling(sheet), (128, 128), interpolation=cv2.INTER_AREA)
 
-    evened = even_light(uneven, LIGHT_SIDE)
+    evened = even_light(uneven)
 
     assert even_paper(uneven) is None
     assert evened is not None

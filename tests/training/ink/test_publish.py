@@ -35,5 +35,5 @@ def test_a_trained_network_is_published(
     assert manifest.recipe["epochs"] == 1
     assert 0 <= manifest.metrics["validation"]["overlap"] <= 1
     assert "CC BY-SA" in (folder / "report/README.md").read_text()
-    assert InkNetwork.load(folder).coverage(np.zeros((20, 33), np.uint8)).shape == (20, 33)
+    assert InkNetwork.load(folder).coverage_and_marks(np.zeros((20, 33), np.uint8))[0].shape == (20, 33)
     assert [file.name for file in (tmp_path / "ink/.training").iterdir()] == ["lock"]

@@ -193,7 +193,8 @@ class Finder:
         if self._eye.size != self._size:  # of a sheet
             points = corner_points(places.astype(np.float32))
             places = cv2.perspectiveTransform(points, self._matrix).reshape(-1, 2)[:, [0, 1, 0, 1]]
-        return Box.around(np.clip(places, 0, self._size * 2))
+        width, height = self._size
+        return Box.around(np.clip(places, 0, [width - 1, height - 1, width, height]))
 
 
 def found_on(network: FinderNetwork, grey: Grey) -> Findings:
@@ -229,7 +230,8 @@ def _ink_of(mine: NDArray[np.bool_], coverage: Floats) -> _Ink | None:
     rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     digit = np.ascontiguousarray(coverage[top:bottom, left:right] * mine[top:bottom, left:right], dtype=np.float32)
-    return _Ink(digit, (left, top, right, bottom)) if digit.max() >= _MIN_COVERAGE else None
+    around = left - 1, top - 1, right + 1, bottom + 1  # the edges of strokes are faint
+    return _Ink(digit, around) if digit.max() >= _MIN_COVERAGE else None
 
 
 def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:

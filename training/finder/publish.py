@@ -43,9 +43,9 @@ single digits, pages and small cells with separators, letters, signs, rings, box
 strokes come from {digits} of MNIST's training images, from drawn styles, and from letters and signs. The recipe and the
 seed ({seed}) determine the scenes.
 
-How its maps are decoded was fitted on {decoding_scenes} further scenes with two digits or more, read with version
-{reader} of the shipped model: {right:.3f} are read right, {accepted:.3f} are accepted, and {accepted_wrong:.3f} are
-accepted and wrong. The scenes are harder than most pictures.
+How its maps are decoded stands in the manifest. Of {decoding_scenes} further scenes with two digits or more, read with
+version {reader} of the shipped model, {right:.3f} are read right, {accepted:.3f} are accepted, and {accepted_wrong:.3f}
+are accepted and wrong. The scenes are harder than most pictures.
 
 It needs digits of 8 to 120 pixels. Its answers on real pictures are measured with
 `python -m benchmarks.quality.numbers`.

@@ -265,7 +265,7 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
         }
         for stroke, sentence in (
             (STROKES[7][0], "A 7"),
-            ([(0.2, 0.6), (0.35, 0.6)], "Not sure: it looks most like a 7"),
+            ([(0.05, 0.5), (0.2, 0.5)], "Not sure: it looks most like a 7"),
         ):
             draw(page, stroke)
             expect(page.locator("#sentence")).to_contain_text(sentence)

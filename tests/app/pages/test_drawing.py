@@ -529,7 +529,7 @@ def test_plausible_digits_are_marked_and_explained(open_page: OpenPage, trusted:
 def test_a_doubt_is_one_sentence_about_the_digits_of_the_prediction_set(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, viewport={"width": 360, "height": 740})
     with page.expect_response("**/read?*") as answered:
-        drag(page, (0.35, 0.28), (0.58, 0.2), (0.48, 0.85))  # a 1 with an upstroke, or a 7
+        drag(page, (0.38, 0.3), (0.55, 0.2), (0.5, 0.85))  # a 1 with an upstroke, or a 7
     (digit,) = answered.value.json()["digits"]
     assert digit["is_digit"]
     assert not digit["accept"]

@@ -300,7 +300,7 @@ def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:
 
 
 def amount() -> bytes:
-    """Return a picture of 407.52 in handwriting. Its point is a separator that nobody can take for anything else."""
+    """Return a picture of 407.52 in handwriting, with a large round point."""
     rng = np.random.default_rng(3)
     hand, pen = Hand.drawn(rng), PENS["ballpoint"]
     before, after = (write(digits, hand, pen, rng) for digits in ("407", "52"))

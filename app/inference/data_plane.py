@@ -159,13 +159,14 @@ class DataPlane:
         self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
         return Numbers([each.number for each in numbers], inference)
 
-    async def _read_all(self, batch: PictureBatch, pictures: list[Picture]) -> AsyncIterator["_NumberRead"]:
+    async def _read_all(self, batch: PictureBatch, pictures: list[Picture]) -> AsyncIterator[_NumberRead]:
         """Read the pictures one after the other, so that only one of them needs memory for what the finder sees."""
         digits = held = 0
         for index, picture in enumerate(pictures):
             prepared = await self.decode_threads.read(picture.cost, batch.for_picture, index, prepare, picture)
-            batch.memory.reserve(max(0, prepared.nbytes - held))
-            held = max(held, prepared.nbytes)
+            needed = prepared.nbytes
+            batch.memory.reserve(max(0, needed - held))
+            held = max(held, needed)
             judged = await self._served.classify(prepared.pixels, only_scores=True)
             judged.classifier.require_digits()
             read = ReadNumber.of(prepared, judged.classifier, judged.scores)

@@ -60,7 +60,7 @@ def edit_distance(first: str, second: str) -> int:
 
 
 def read(classifier: Classifier, picture: Picture) -> tuple[str, bool, list[Prediction]]:
-    """Return the text of a picture, whether it is accepted, and the digits. There are none if it is refused."""
+    """Return the text of a picture, whether it is accepted, and the digits. A refused picture has none of them."""
     try:
         number = read_number(classifier, picture)
     except (NoInk, TooManyDigits):

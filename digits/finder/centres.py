@@ -54,7 +54,7 @@ class Centre:
 
 
 def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
-    """Return the digits (channel 0) or marks (channel 1) whose heat is above `least`, with the highest heat first."""
+    """Return the digits (channel 0) or marks (channel 1) with a heat above `least`, from the highest to the lowest."""
     heat = maps.heat[channel]
     smooth = cv2.GaussianBlur(heat, (3, 3), 0.6)
     is_top = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (heat > least)
@@ -115,8 +115,8 @@ def contested(
 ) -> tuple[list[Centre], list[Centre]]:
     """Decide between digits and marks at one place, by heat and class. Return the digits and the marks that remain.
 
-    The digit is none if the mark is more probable, multiplied by `weight`. A mark remains beside a digit if it is at
-    least `rival` times as probable.
+    The mark's probability is multiplied by `weight`, and the more probable one wins. A mark that has lost remains if it
+    is at least `rival` times as probable as the digit.
     """
     boxes = np.array([each.box for each in marks], np.float32).reshape(-1, 4)
     worths = np.array([each.heat * each.classes[DIGITS:].sum() for each in marks])

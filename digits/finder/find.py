@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, contested, typical_height
-from digits.finder.network import CLASSES, FinderNetwork
+from digits.finder.network import CLASSES, DIGITS, FinderNetwork
 from digits.finder.ownership import share_out
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
@@ -151,13 +151,13 @@ class Finder:
                 self._box(inks[each].corners, each.corners),
                 line,
                 each.heat,
-                each.classes[:10] / max(each.classes[:10].sum(), 1e-6),
+                each.classes[:DIGITS] / max(each.classes[:DIGITS].sum(), 1e-6),
             )
             for line, row in enumerate(lines)
             for each in row
         ]
         marks = [
-            FoundMark(each.kind if each.kind in CLASSES[10:] else "other", self._box(each.corners), each.heat)
+            FoundMark(each.kind if each.kind in CLASSES[DIGITS:] else "other", self._box(each.corners), each.heat)
             for each in self._marks
         ]
         other = [each.corners for each in self._doubts]
@@ -165,7 +165,7 @@ class Finder:
         return Findings(found, [*marks, *(FoundMark("other", self._box(corners), 0) for corners in other)])
 
     def without(self, indices: Collection[int]) -> Findings:
-        """Return what is written if these digits of the last findings are none. The others may take their ink."""
+        """Take these digits of the last findings out, and return what is written then. Others may take their ink."""
         self._doubts += [each for number, each in enumerate(self._centres) if number in indices]
         self._centres = [each for number, each in enumerate(self._centres) if number not in indices]
         return self.find()

@@ -55,9 +55,9 @@ class Decoding:
     mark_heat: float = 0.4
     """A mark's centre has at least this heat."""
     mark_weight: float = 0.6
-    """Weight of a mark beside a digit at the same place: the digit is none if the mark is more probable then."""
+    """Where a digit and a mark compete, the mark's probability is multiplied by this. The larger one wins."""
     rival: float = 0.5
-    """A mark at the place of a digit remains if it is at least this many times as probable."""
+    """A mark that has lost to a digit remains if it is at least this many times as probable as the digit."""
     certain_heat: float = 0.6
     """A centre with at least this heat is a digit, whatever it looks like."""
     heat_weight: float = 1.5

@@ -19,7 +19,7 @@ from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey, to_features
 from digits.finder.centres import MAX_CENTRES
 from digits.finder.find import Box, Finder, Findings, FoundDigit, FoundMark
-from digits.finder.network import CLASSES, FinderNetwork, shipped
+from digits.finder.network import CLASSES, DIGITS, FinderNetwork, shipped
 from digits.finder.views import CopyOf
 from digits.model.choice import digit_costs
 from digits.model.classifier import Classifier, ModelName, Scores
@@ -31,8 +31,8 @@ from digits.picture import Picture
 from digits.pictures.decode import REDUCED_SIDE
 
 _SMALL = 0.55
-"""A digit that is lower than this, in heights of its line's others, or of all digits, may be an exponent or the ring of
-a percent sign, and one that is so much higher a ring around something."""
+"""A digit that is lower than this share of the other digits of its line may be an exponent or the ring of a percent
+sign. One that exceeds them as much may be a ring around something. A digit alone in its line is compared with all."""
 
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
@@ -40,7 +40,7 @@ _LARGE_PART = 0.25
 _CLEAR = 0.5
 """A mark beside a single digit has at least this heat."""
 
-_SEPARATORS = CLASSES[10:-1]
+_SEPARATORS = CLASSES[DIGITS:-1]
 _SMALL_SEPARATORS = "point", "comma", "colon"
 """They do not count as left out."""
 
@@ -244,7 +244,7 @@ class ReadNumber:
         return bool(self._strangers()) if self.one is None else bool(self.one.doubtful())
 
     def look_again(self, picture: Picture) -> PreparedNumber | None:
-        """Decode a picture again if a digit is doubtful, and return another look at it. None if there is none.
+        """Return another look at the picture if a digit is doubtful, or None if no other look is possible.
 
         Among several digits, those that are the least like a digit are taken for other marks.
         """

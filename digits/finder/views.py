@@ -32,7 +32,7 @@ _LARGE = 20.0
 """A view in which digits are this high, and all are certain, is enough."""
 
 _LARGEST_SHEET = 0.5
-"""A sheet of paper that is larger, as a share of the picture, needs no view of its own."""
+"""A sheet of paper that covers more than this share of the picture gets no view of its own."""
 
 _HEIGHT = 28.0
 """Height of the digits in a closer view, in pixels."""
@@ -50,7 +50,7 @@ _LESS_SURE = 0.8
 """A closer view is left again if its centres are less sure than this share of the ones before."""
 
 _MOST_COPIED, _MAX_ENLARGED = 4, 6.0
-"""The whole picture is enlarged at most so many times, and a part of it."""
+"""The largest factors by which the whole picture and a part of it are enlarged."""
 
 _SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.1, 0.7
 """Where no digit is found, the part with more ink than the first is looked at, with a margin of the second share of the
@@ -77,7 +77,8 @@ class View:
 Matrix = NDArray[np.float64]
 
 CopyOf = Callable[[int], Grey]
-"""Returns a copy of a picture, uint8 (height, width), whose longer side is at least this long, if the picture's is."""
+"""Returns a copy of a picture, uint8 (height, width), for a length. Its longer side has at least that many pixels,
+or as many as the picture has."""
 
 
 class Eye:

@@ -108,6 +108,17 @@ def without_doubt(text: str) -> str:
     return text.replace("?", "")
 
 
+def held_answers(page: Page) -> list[Route]:
+    """Hold back the answers to all readings from now on. Return the list that they wait in."""
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(READ, hold)
+    return waiting
+
+
 def test_60_files_of_which_two_are_no_pictures_become_the_commands_rows(page: Page, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -411,12 +422,7 @@ def test_what_was_typed_stays_when_the_table_is_read_again(page: Page) -> None:
 
 
 def test_an_answer_that_arrives_later_must_be_looked_at(page: Page) -> None:
-    waiting: list[Route] = []
-
-    def hold(route: Route) -> None:
-        waiting.append(route)
-
-    page.route(READ, hold)
+    waiting = held_answers(page)
     stack(page, picture("a.png"), picture("b.png"))
     rows(page).nth(0).get_by_role("button").click()
     page.keyboard.press("Enter")
@@ -512,12 +518,7 @@ def test_an_enter_that_is_held_down_or_finds_an_empty_field_saves_nothing(page: 
 
 
 def test_what_was_typed_on_the_desk_survives_the_lab_and_the_answer(page: Page) -> None:
-    waiting: list[Route] = []
-
-    def hold(route: Route) -> None:
-        waiting.append(route)
-
-    page.route(READ, hold)
+    waiting = held_answers(page)
     stack(page, picture("a.png"), picture("b.png"))
     rows(page).nth(0).get_by_role("button").click()
     field(page, "a.png").fill("31")

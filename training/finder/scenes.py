@@ -43,8 +43,12 @@ class Shares:
     """Of the numbers: cut near the ink. A fourth as many of the others are."""
     steep: float = 0.25
     """Of the hands: leaning up to 45 degrees."""
-    faint: float = 0.22
+    faint: float = 0.14
     """Of the pens: faint ones."""
+    plain: float = 0.2
+    """On clean paper in even light."""
+    dark: float = 0.15
+    """Of the pictures: underexposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
     height = layout.height
     cell = _cell(written.boxes, height, rng) if layout.kind == "cell" else None
     strength = rng.uniform(0.3, 0.95) if Shares.faint <= rng.random() or 0 < height < 14 else rng.uniform(0.12, 0.3)
-    is_plain = rng.random() < ink_scenes.Chances.plain
+    is_plain = rng.random() < Shares.plain
     if cell is not None:
         is_plain, strength = False, rng.uniform(0.1, 0.45)
     is_amount = layout.kind == "amount"
@@ -115,7 +119,7 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
         grey, written.pen_ink = ink_scenes.end_paper(grey, before, rng)
         written.digit_ink = written.digit_ink * (written.pen_ink > 0.5 * before)
     light = np.ones_like(X) if is_plain else ink_scenes.uneven_light(_placed(layout), rng)
-    light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
+    light = light * np.float32(rng.uniform(100, 250) if Shares.dark <= rng.random() else rng.uniform(45, 110))
     visible = ink_scenes.visibility((paper - grey) * light)
     grey = grey * light
     if not is_plain:

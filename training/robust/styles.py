@@ -318,6 +318,42 @@ def _two_with_loop(u: _Uniform) -> list[_Curve]:
     return [stroke]
 
 
+def _two_with_curled_top(u: _Uniform) -> list[_Curve]:
+    strokes, (x, y) = _curled_two(u)
+    length, slope = u(0.4, 0.95), u(-0.05, 0.35)
+    end = x + length, y - slope * length
+    return [*strokes, [(x, y), (x + length / 2, (y + end[1]) / 2 + u(-0.06, 0.04)), end]]
+
+
+def _two_with_curled_top_and_loop(u: _Uniform) -> list[_Curve]:
+    strokes, (x, y) = _curled_two(u)
+    left, high, end = u(0.06, 0.14), u(0.1, 0.24), u(0.4, 0.7)
+    loop = [
+        (x, y),
+        (x - left, y - high / 2),
+        (x + u(0.0, 0.08), y - high),
+        (x + end / 2, y - 0.4 * high),
+        (x + end, y + u(-0.14, 0.04)),
+    ]
+    return [*strokes, loop]
+
+
+def _curled_two(u: _Uniform) -> tuple[list[_Curve], _Point]:
+    """Return the stroke of a 2 whose top is almost or wholly closed, as in an 8 or a 9, and its heel."""
+    right, low = u(0.34, 0.6), u(0.24, 0.46)
+    heel = u(-0.1, 0.12), 1.0
+    stroke = [
+        (right * u(0.2, 0.85), low + u(-0.06, 0.04)),
+        (right * u(0.1, 0.3), low * u(0.85, 1.0)),
+        (u(-0.02, 0.06), low * u(0.45, 0.6)),
+        (right * u(0.4, 0.6), 0.0),
+        (right, low * u(0.4, 0.6)),
+        (right * u(0.65, 0.9), u(0.46, 0.6)),
+        heel,
+    ]
+    return [stroke], heel
+
+
 def _two_with_long_base(u: _Uniform) -> list[_Curve]:
     right, start, slope = u(0.28, 0.55), u(0.06, 0.3), u(-0.05, 0.5)
     heel = (u(-0.06, 0.12), 1.0)
@@ -434,6 +470,8 @@ STYLES: dict[str, Style] = {
     "4 with a closed top": Style(4, _closed_four, widest=2.8),
     "4 with an open top": Style(4, _open_four),
     "2 with a loop": Style(2, _two_with_loop),
+    "2 with a curled top": Style(2, _two_with_curled_top, widest=3.2),
+    "2 with a curled top and a loop": Style(2, _two_with_curled_top_and_loop, widest=2.8),
     "2 with a long base": Style(2, _two_with_long_base),
     "0 with a slash": Style(0, _slashed_zero, widest=2.5),
     "3 with a flat top": Style(3, _flat_three),

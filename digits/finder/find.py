@@ -126,12 +126,9 @@ class Finder:
     def _see(self, view: View) -> None:
         self._view = view
         marks = centres(view.maps, 1, self.decoding.mark_heat)
-        weak = centres(view.maps, 0, self.decoding.doubtful_heat)
-        digits = [each for each in weak if each.heat > self.decoding.least_heat]
-        self._centres, self._marks = contested(digits, marks, self.decoding.mark_weight, self.decoding.rival)
+        self._centres, self._marks = contested(view.digits, marks, self.decoding.mark_weight, self.decoding.rival)
         # What may be a digit and is a mark is reported once.
-        doubts = [each for each in weak if each.heat <= self.decoding.least_heat]
-        self._doubts, _ = contested(doubts, self._marks, 1, 0)
+        self._doubts, _ = contested(view.doubts, self._marks, 1, 0)
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""

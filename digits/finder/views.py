@@ -67,6 +67,9 @@ class View:
     grey: Grey
     maps: Maps
     digits: list[Centre]
+    """The surest first."""
+    doubts: list[Centre]
+    """What may be a digit, and is not read."""
     scale: float
     """Pixels of the view per pixel of the picture."""
     left: int = 0
@@ -87,7 +90,7 @@ class Eye:
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a picture of this width and height."""
         self.size, self.certain = size, network.decoding.certain_heat
-        self._network, self._copy_of, self._least = network, copy_of, network.decoding.least_heat
+        self._network, self._copy_of = network, copy_of
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
 
     def first_view(self) -> View:
@@ -119,7 +122,10 @@ class Eye:
         is_smaller = shown_size[0] < grey.shape[1]
         shown = cv2.resize(grey, shown_size, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC)
         maps = self._network.maps(shown)
-        return View(shown, maps, centres(maps, 0, self._least), scale, left, top)
+        decoding = self._network.decoding
+        found = centres(maps, 0, decoding.doubtful_heat)
+        count = sum(each.heat > decoding.least_heat for each in found)
+        return View(shown, maps, found[:count], found[count:], scale, left, top)
 
     def _copy_with(self, side: int) -> Grey:
         """Return the copy. Its longer side is at least this long, or as long as the picture's."""

@@ -34,6 +34,9 @@ _WRONG = 10.0
 """How many numbers that are read rightly a wrong one that is accepted outweighs. A right one that is accepted counts
 as one more half."""
 
+_MOST, _CLEAR = 10, 128
+"""Of a scene that the values are fitted on: its digits, and the mean of `Scene.digit_ink` of each, at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -71,9 +74,12 @@ def fit_decoding(
 
 
 def is_clear(scene: Scene) -> bool:
-    """Return whether a scene has two digits or more, and all of them can be read."""
-    digits = [box for box in scene.boxes if box.label <= 9]
-    return len(digits) > 1 and all(box.is_whole and box.label >= 0 for box in digits)
+    """Return whether a scene has 2 to _MOST digits, and all of them can be read well."""
+    digits = [(number, box) for number, box in enumerate(scene.boxes, start=1) if box.label <= 9]
+    return 2 <= len(digits) <= _MOST and all(
+        box.is_whole and box.label >= 0 and scene.digit_ink[scene.owner == number].mean() > _CLEAR
+        for number, box in digits
+    )
 
 
 def measure(network: FinderNetwork, classifier: Classifier, scenes: Sequence[Scene], decoding: Decoding) -> Figures:

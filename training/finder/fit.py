@@ -62,7 +62,7 @@ class FinderRecipe:
     """Number of letters and signs that provide strokes."""
     validation_scenes: int = 512
     decoding_scenes: int = 300
-    """Number of scenes, each with two digits or more, that the decoding of the maps is fitted on."""
+    """Number of clear scenes that the decoding of the maps is fitted on."""
 
     @property
     def views(self) -> int:
@@ -158,7 +158,7 @@ class _Maker:
 
     @classmethod
     def clear_scenes(cls, count: int, seed: list[int]) -> list[Scene]:
-        """Return this number of new scenes with two digits or more, all of which can be read."""
+        """Return this number of new scenes that are clear."""
         rng = np.random.default_rng(seed)
         every = (make_scene(cls.writer, rng) for _ in itertools.count())
         return list(itertools.islice(filter(is_clear, every), count))

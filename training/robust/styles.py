@@ -380,6 +380,17 @@ def _slashed_zero(u: _Uniform) -> list[_Curve]:
     return [ring, [(x, 0.5 - y), (-x, 0.5 + y)]]
 
 
+def _zero_with_tail(u: _Uniform) -> list[_Curve]:
+    """Draw a 0 that ends in a stroke to the right, as before another 0."""
+    half, start = u(0.28, 0.48), u(-0.9, 0.5)
+    angles = -np.pi / 2 - start - np.linspace(0, 2 * np.pi + u(-0.25, 0.5), 11)
+    ring = [(half * np.cos(angle), 0.5 + 0.5 * np.sin(angle)) for angle in angles]
+    x, y = ring[-1]
+    reach = u(0.15, 0.5)
+    dip = u(0.0, 0.25)
+    return [ring, [(x, y), (x + 0.4 * reach, y + dip), (x + reach, y + u(-0.12, 0.12))]]
+
+
 def _flat_three(u: _Uniform) -> list[_Curve]:
     right, waist = (u(0.44, 0.58), u(-0.03, 0.03)), (u(0.16, 0.28), u(0.36, 0.44))
     low = u(0.5, 0.62)
@@ -474,6 +485,7 @@ STYLES: dict[str, Style] = {
     "2 with a curled top and a loop": Style(2, _two_with_curled_top_and_loop, widest=2.8),
     "2 with a long base": Style(2, _two_with_long_base),
     "0 with a slash": Style(0, _slashed_zero, widest=2.5),
+    "0 with a tail": Style(0, _zero_with_tail, widest=3.0),
     "3 with a flat top": Style(3, _flat_three),
     "5 with a closed bowl": Style(5, _five_with_closed_bowl, widest=2.8),
     "5 with a rising bar": Style(5, _five_with_rising_bar, widest=2.8),

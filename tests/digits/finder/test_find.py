@@ -43,7 +43,7 @@ def view(ink: Floats, votes: Floats | None = None) -> View:
     empty = maps()
     votes = empty.votes if votes is None else votes
     said = Maps(empty.heat, votes, empty.sizes, empty.classes, np.stack([ink, ink]).astype(np.float32))
-    return View(grey, said, [], 1.0)
+    return View(grey, said, [], [], 1.0)
 
 
 def test_a_digit_is_where_the_heat_has_its_maximum() -> None:

@@ -1,7 +1,9 @@
 """Train the finder's next part, compare its ONNX graph with Keras, and publish it as the next version of `finder`."""
 
+import csv
 import json
 from dataclasses import asdict, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from training.terminal import step
 
 _GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
 
+_HISTORY = "report/history.csv"
+
 _CARD = """# The finder, {name}
 
 It tells where the digits of a picture are, which ink is theirs, and what is written and is no digit, on any paper and
@@ -37,11 +41,17 @@ in any light. It has {parameters} parameters.
 
 It was trained in {parts} parts, of which this is the result of part {part}: {views} views of {scenes} scenes of
 128x128 pixels, which the program makes. In each part, the learning rate rises and falls once, and `report/history.csv`
-has its losses after each epoch of {epoch_views} views. Part 1 begins with the ink network. A later part ends with the
+has the losses after each epoch of {epoch_views} views. Part 1 begins with the ink network. A later part ends with the
 mean of its network and of the one that it began with, after these losses. The scenes are numbers,
 single digits, pages and small cells with separators, letters, signs, rings, boxes and underlines in the same pen. The
 strokes come from {digits} of MNIST's training images, from drawn styles, and from letters and signs. The recipe and the
 seed ({seed}) determine the scenes.
+
+| views | loss on validation scenes |
+| ---: | ---: |
+{curve}
+
+Each part has scenes of its own, so that their losses are not wholly comparable.
 
 How its maps are decoded stands in the manifest. Of {decoding_scenes} further scenes with two digits or more, read with
 version {reader} of the shipped model, {right:.3f} are read right, {accepted:.3f} are accepted, and {accepted_wrong:.3f}
@@ -66,7 +76,7 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: a version cannot be read, or publishing failed.
     """
-    recipe, start = _next_part(recipe, seed, output)
+    recipe, start, earlier = _next_part(recipe, seed, output)
     with training_state(output / NAME, recipe, seed, data.sha256(), resume=resume) as folder:
         network, history, validation, scenes = fit(recipe, data, seed=seed, folder=folder, start=start)
         with step("exporting the network for the service"):
@@ -74,6 +84,7 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
         reader = Classifier.load(SHIPPED / artifact.NAME / str(versions(SHIPPED)[0]))
         decoding, read = fit_decoding(FinderNetwork(files[artifact.MODEL], files[artifact.GOLDEN]), reader, scenes)
         metrics = {column: values[-1] for column, values in history.items()}
+        epochs = history_to_csv(history, after=earlier)
         card = _CARD.format(
             name=data.name,
             parameters=network.count_params(),
@@ -84,27 +95,37 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
             epoch_views=recipe.scenes * recipe.repetitions,
             digits=recipe.digits,
             seed=seed,
+            curve=_curve(epochs, recipe),
             decoding_scenes=recipe.decoding_scenes,
             reader=reader.manifest.version,
             **read,
         )
-        report = {"report/README.md": card.encode(), "report/history.csv": history_to_csv(history)}
+        report = {"report/README.md": card.encode(), _HISTORY: epochs}
         fields = manifest_fields(recipe, data, seed, OUTPUTS, metrics)
         fields |= {"decoding": asdict(decoding), "metrics": fields["metrics"] | {"decoding": read}}
         return artifact.publish(output, files | report, fields, name=NAME)
 
 
-def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRecipe, bytes]:
-    """Return the recipe of the next part, and the serving graph that it begins with."""
+def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRecipe, bytes, bytes]:
+    """Return the recipe of the next part, the serving graph that it begins with, and the file of the epochs before."""
     for root in (output, SHIPPED):
         for version in versions(root, NAME)[:1]:
-            manifest, files = read_version(root / NAME / str(version))
+            folder = root / NAME / str(version)
+            manifest, files = read_version(folder)
             done = (manifest.recipe or {}).get("part", recipe.parts)
             earlier = replace(recipe, part=done)
             if done < recipe.parts and (manifest.recipe, manifest.seed) == (asdict(earlier), seed):
-                return replace(recipe, part=done + 1), files[MODEL]
+                return replace(recipe, part=done + 1), files[MODEL], (folder / _HISTORY).read_bytes()
     _, files = read_version(SHIPPED / ink_map.NAME / str(ink_map.InkNetwork.shipped_version()))
-    return replace(recipe, part=1), files[MODEL]
+    return replace(recipe, part=1), files[MODEL], b""
+
+
+def _curve(history: bytes, recipe: FinderRecipe) -> str:
+    """Return the rows of a table: the loss after a third of part 1, and after each part."""
+    losses = [row["val_loss"] for row in csv.DictReader(StringIO(history.decode()))]
+    epochs = [max(1, recipe.epochs // 3), *range(recipe.epochs, len(losses) + 1, recipe.epochs)]
+    views = recipe.scenes * recipe.repetitions
+    return "\n".join(f"| {epoch * views} | {float(losses[epoch - 1]):.3f} |" for epoch in epochs)
 
 
 def _files(network: Any, views: Views) -> dict[str, bytes]:

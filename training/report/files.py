@@ -76,8 +76,10 @@ def write(folder: Path, files: Mapping[str, bytes], inputs: Iterable[Path]) -> N
         raise CannotWrite(f"{folder}: cannot write the report: {exc.strerror or exc}") from exc
 
 
-def history_to_csv(history: History) -> bytes:
-    """Write one line per epoch."""
+def history_to_csv(history: History, after: bytes = b"") -> bytes:
+    """Write one line per epoch. `after` is the file of the epochs before, if there are any."""
+    before = list(csv.DictReader(StringIO(after.decode())))
+    history = {name: [*(float(row[name]) for row in before), *values] for name, values in history.items()}
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["epoch", *history])

@@ -1,5 +1,6 @@
 """`train-finder` publishes one part after the other, in versions that the finder can load."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_each_run_publishes_the_next_part(
         folder = Path(outcome.out.partition("published: ")[2].split("\n")[0])
         return folder, read_manifest(folder)
 
-    (folder, first), (_, second), (_, third) = trained(), trained(), trained()
+    (folder, first), (next_folder, second), (_, third) = trained(), trained(), trained()
 
     assert (first.name, first.inputs, first.outputs) == (NAME, (CONTRASTS_INPUT,), OUTPUTS)
     assert [(each.recipe or {})["part"] for each in (first, second, third)] == [1, 2, 1]
@@ -51,7 +52,12 @@ def test_each_run_publishes_the_next_part(
     assert 0 <= first.metrics["decoding"]["accepted_wrong"] <= 1
     assert first.metrics["validation"]["loss"] > 0
     assert "part 1" in (folder / "report/README.md").read_text()
-    assert (folder / "report/history.csv").read_text().count("\n") == 2
+    epochs = [
+        list(csv.DictReader((each / "report/history.csv").read_text().splitlines())) for each in (folder, next_folder)
+    ]
+    assert [row["epoch"] for row in epochs[1]] == ["1", "2"]
+    assert epochs[1][0] == epochs[0][0]
+    assert "| 16 | " in (next_folder / "report/README.md").read_text()  # views of two epochs
     maps = FinderNetwork.load(folder).maps(np.zeros((20, 33), np.uint8))
     assert (maps.heat.shape, maps.sizes.shape, maps.ink.shape) == ((2, 16, 24), (2, 8, 12), (2, 20, 33))
     assert [file.name for file in (tmp_path / "finder/.training").iterdir()] == ["lock"]

@@ -6,12 +6,20 @@ Processes that the command spawns import this module again. So it imports nothin
 import re
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 _RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 2 and the message of a SystemExit that has one."""
+    if find_spec("typer") is None:
+        print(
+            "digits: the command needs Typer, which the extra `cli` brings. Run in the repository's folder: "
+            "uv tool install '.[cli]', or make .venv/.serve for .venv/bin/digits",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     from cli.commands import app  # noqa: PLC0415 - see above
 
     try:

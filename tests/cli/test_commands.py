@@ -35,6 +35,7 @@ def test_the_version_is_that_of_the_package(digits: Digits) -> None:
 @pytest.mark.parametrize(
     ("package", "arguments", "needs"),
     [
+        ("typer", ["serve"], "the command needs Typer, which the extra `cli` brings"),
         ("tensorflow", ["train", "--help"], "`digits train` needs TensorFlow, which the extra `train` brings"),
         ("pyarrow", ["predict", ".", "--output", "a.parquet"], "needs pyarrow, which the extra `parquet` brings"),
     ],

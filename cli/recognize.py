@@ -55,6 +55,7 @@ def predict(  # noqa: PLR0917 - Typer turns parameters into options
     normalize: Annotated[
         Mode,
         typer.Option(
+            metavar="auto|always|never",
             help="Which pictures to bring to MNIST form: those that are not in it (auto), all (always), or none "
             "(never). With never, pictures must be 28x28.",
         ),
@@ -94,6 +95,7 @@ def read(  # noqa: PLR0917 - Typer turns parameters into options
     marks: Annotated[
         Marks,
         typer.Option(
+            metavar="count|ignore",
             help="Whether each mark beside the digits stops a number from being accepted (count), or points, commas, "
             "colons, dashes and slashes between digits do not (ignore), as in phone numbers, amounts and dates.",
         ),

@@ -173,7 +173,7 @@ def parse_query(model: type[BaseModel], query_string: bytes) -> BaseModel:
         return model.model_validate(parameters)
     except ValidationError as exc:
         first = exc.errors()[0]
-        message = first["msg"]
+        message = f"{first['msg'].removeprefix('Value error, ')}, received {str(first['input'])[:40]!r}"
         if first["type"] == "extra_forbidden":
             *known, last = model.model_fields
             message = f"unknown; known are {', '.join(known)} and {last}"

@@ -16,13 +16,10 @@ COPY pyproject.toml uv.lock uv.txt ./
 RUN pip install --no-cache-dir --quiet --require-hashes --requirement uv.txt
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
 ARG EXTRAS=
-# The service runs the modules of the source folders, so its image needs neither the command `digits` nor its packages. Delete
-# what serving never loads, a fifth of their size: the packages' own tests, ONNX Runtime's tools, its library for programs
-# in C (`onnxruntime_pybind11_state` contains the same code again), and uvloop's symbols for debuggers.
+# Delete what serving never loads, a fifth of the packages' size: their own tests, ONNX Runtime's tools, its library for
+# programs in C (`onnxruntime_pybind11_state` contains the same code again), and uvloop's symbols for debuggers.
 RUN apt-get -qq update && apt-get -qq install --no-install-recommends binutils >/dev/null \
- && uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project \
-      --no-install-package typer --no-install-package shellingham --no-install-package rich --no-install-package pygments \
-      $EXTRAS \
+ && uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project $EXTRAS \
  && find .venv -type d -name tests -prune -exec rm -r {} + \
  && cd .venv/lib/python3.13/site-packages \
  && strip uvloop/*.so \

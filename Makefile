@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 # uv must not download Python from another server, because everything comes from the package registry.
-SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --extra cli --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
 .PHONY: help serve scale test quick check fresh docs train bench audit image sbom policy clean

@@ -2,15 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.single_command import single_command
 from digits.errors import DigitsError
 from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION, read_manifest
 from digits.model.classifier import Classifier, load_newest
 from digits.model.discovery import candidates
+
+app = typer.Typer()
 
 _ROW = "{:>7}  {:<10}  {:>8}  {}"
 
@@ -48,11 +49,8 @@ def load_model(model_dir: Path | None, version: int | None) -> Classifier:
     return classifier
 
 
-def command(name: str) -> Any:
-    return single_command(name, _versions)
-
-
-def _versions(model_dir: ModelDir = None, model_version: ModelVersion = None) -> None:
+@app.command()
+def versions(model_dir: ModelDir = None, model_version: ModelVersion = None) -> None:
     """List the published models, in the order in which the service prefers them: the newest first, not the best."""
     used = load_model(model_dir, model_version)
     print(_ROW.format("version", "created", "accuracy", "folder"))

@@ -1,64 +1,125 @@
 """`digits predict` and `digits read`: print a line for each picture that the user named, or write rows to a file."""
 
-import inspect
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import orjson
 import typer
-from typer.core import TyperCommand
 
 from cli.batch.tasks import Predict, Read, Task
 from cli.batch.worker import records
-from cli.models import load_model
+from cli.models import ModelDir, ModelVersion, load_model
 from cli.printable import say
-from cli.request import Request
-from cli.single_command import single_command
+from cli.request import (
+    AsJson,
+    Column,
+    Force,
+    Output,
+    RayAddress,
+    Request,
+    Resume,
+    SourceNames,
+    Strict,
+)
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
+from digits.finder.read import Marks
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
+from digits.normalization.mnist_form import Mode
 from digits.pictures import decode_limits
+
+app = typer.Typer()
 
 _STDIN = "-"
 
-_RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
 
-_HELP = """ Print a line for each, or write all answers to a file.
+@app.command()
+def predict(  # noqa: PLR0917 - Typer turns parameters into options
+    sources: SourceNames,
+    as_json: AsJson = False,
+    column: Column = None,
+    output: Output = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="With --output, also write the probability of every class.")
+    ] = False,
+    ray: RayAddress = None,
+    resume: Resume = False,
+    force: Force = False,
+    strict: Strict = False,
+    normalize: Annotated[
+        Mode,
+        typer.Option(
+            metavar="auto|always|never",
+            help="Which pictures to bring to MNIST form: those that are not in it (auto), all (always), or none "
+            "(never). With never, pictures must be 28x28.",
+        ),
+    ] = "auto",
+    model_dir: ModelDir = None,
+    model_version: ModelVersion = None,
+) -> None:
+    """Recognize one digit per picture. Print a line for each, or write all answers to a file.
 
-Without --output, the exit code is 1 if any picture has no answer."""
+    Without --output, the exit code is 1 if any picture has no answer.
+    """
+    request = Request(
+        sources=sources,
+        as_json=as_json,
+        column=column,
+        output=output,
+        ray=ray,
+        resume=resume,
+        force=force,
+        strict=strict,
+        model_dir=model_dir,
+        model_version=model_version,
+    )
+    raise typer.Exit(_answer(request, Predict(normalize, probabilities)))
 
 
-class _CommandWithRay(TyperCommand):
-    """A command with `--ray` alone or `--ray ADDRESS`. Typer allows an option only one of these forms."""
+@app.command()
+def read(  # noqa: PLR0917 - Typer turns parameters into options
+    sources: SourceNames,
+    as_json: AsJson = False,
+    column: Column = None,
+    output: Output = None,
+    ray: RayAddress = None,
+    resume: Resume = False,
+    force: Force = False,
+    strict: Strict = False,
+    marks: Annotated[
+        Marks,
+        typer.Option(
+            metavar="count|ignore",
+            help="Whether each mark beside the digits stops a number from being accepted (count), or points, commas, "
+            "colons, dashes and slashes between digits do not (ignore), as in phone numbers, amounts and dates.",
+        ),
+    ] = "count",
+    model_dir: ModelDir = None,
+    model_version: ModelVersion = None,
+) -> None:
+    """Read all digits on each picture. Print a line for each, or write all answers to a file.
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give `--ray` an empty value, unless an address follows it."""
-        for index, arg in enumerate(args):
-            if arg == "--ray" and not _RAY_ADDRESS.fullmatch("".join(args[index + 1 : index + 2])):
-                args[index] = "--ray="
-        return super().parse_args(ctx, args)
-
-
-def command(name: str) -> Any:
-    recognizes_one = name == "predict"
-
-    def callback(**options: Any) -> None:
-        request = Request(**options)
-        task = Predict(request.normalize, request.probabilities) if recognizes_one else Read(request.marks)
-        raise typer.Exit(_answer(request, task))
-
-    options = inspect.signature(Request).parameters.values()
-    others = ("marks",) if recognizes_one else ("probabilities", "normalize")
-    own = [option for option in options if option.name not in others]
-    summary = "Recognize one digit per picture." if recognizes_one else "Read all digits on each picture."
-    return single_command(name, callback, own, cls=_CommandWithRay, help=summary + _HELP)
+    Without --output, the exit code is 1 if any picture has no answer.
+    """
+    request = Request(
+        sources=sources,
+        as_json=as_json,
+        column=column,
+        output=output,
+        ray=ray,
+        resume=resume,
+        force=force,
+        strict=strict,
+        model_dir=model_dir,
+        model_version=model_version,
+    )
+    raise typer.Exit(_answer(request, Read(marks)))
 
 
 def _answer(request: Request, task: Task) -> int:

@@ -1,24 +1,28 @@
-"""`digits describe`, `train`, `train-ink`, `evaluate` and `export`: the commands of `python -m training`."""
+"""The commands of `python -m training`. Without their extra, each of them says how to install it."""
 
 from importlib.util import find_spec
-from typing import Any
 
 import typer
 
 from cli.extras import needs
-from cli.single_command import plain_arguments
+
+NAMES = ("describe", "train", "train-ink", "train-finder", "evaluate", "export")
 
 
-def command(name: str) -> Any:
-    """Return a command of `python -m training`.
+def _refuse(context: typer.Context) -> None:
+    raise SystemExit(f"digits: {needs(f'`digits {context.info_name}`', 'TensorFlow', 'train')}")
 
-    Raises SystemExit if the extra `train` is not installed. The message is one line that says how to install it.
-    """
-    if find_spec("tensorflow") is None:
-        raise SystemExit(f"digits: {needs(f'`digits {name}`', 'TensorFlow', 'train')}")
-    from training.cli import app, errors_in_one_line  # noqa: PLC0415 - its packages may be missing
 
-    group: Any = typer.main.get_command(app)
-    found = plain_arguments(group.commands[name])
-    found.callback = errors_in_one_line()(found.callback)
-    return found
+if find_spec("tensorflow") is not None:
+    from training.cli import app
+else:
+    app = typer.Typer()
+    for _name in NAMES:
+        app.command(
+            _name,
+            help="Needs the extra `train`.",
+            add_help_option=False,
+            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        )(_refuse)
+
+__all__ = ["NAMES", "app"]

@@ -33,7 +33,7 @@ def install(uv: str, folder: Path) -> Path:
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
     (wheel,) = folder.glob("*.whl")
     commands = environment / "bin"
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", commands / "python", wheel], check=True)
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", commands / "python", f"{wheel}[cli]"], check=True)
     return commands
 
 

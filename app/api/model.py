@@ -13,14 +13,14 @@ from app.asgi.route import ServiceRequest, direct_router
 from app.errors import NotFound, NotOffered, nothing_here
 from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, examples, problem
 from app.openapi.schemas import Versions
-from app.pages.drawing import link_to_documentation
+from app.pages import model_card as card_page
 from digits.errors import DamagedArtifact
 from digits.model.artifact import LAYERS, Manifest, read_file
 from digits.model.classifier import Classifier
 
 router = direct_router("Model")
 
-_CARD = "report/README.md"
+_CARD, _RENDERED_CARD = "report/README.md", "report/README.html"
 
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
@@ -72,10 +72,11 @@ async def model_versions(request: ServiceRequest) -> Response:
 )
 async def model_card(request: ServiceRequest) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
-    card, security = await run_sync(_card, request.service.registry.classifier)
-    content = link_to_documentation(card, request.service.settings).encode()
+    classifier = request.service.registry.classifier
+    card = await run_sync(_card, classifier)
+    content = card_page.page(card, classifier.described, request.service.settings).encode()
     # The page's own tag, because an update of the service can change the page too.
-    headers = caching.headers_of(content) | security
+    headers = caching.headers_of(content) | card_page.HEADERS
     return caching.unchanged(request, headers) or Response(content, headers=headers, media_type="text/html")
 
 
@@ -129,15 +130,11 @@ def _read(folder: Path, path: str, sha256: str) -> bytes:
         raise DamagedArtifact(str(exc).replace(f"{folder}/", "")) from exc
 
 
-def _card(classifier: Classifier) -> tuple[str, dict[str, str]]:
-    """Return the card as a page, with its headers. This runs in a thread: a hostile card can take seconds to parse."""
-    from app.pages.model_card import HEADERS, MAX_BYTES, page, summary  # noqa: PLC0415 - the import would make the start 50 ms slower
-
-    manifest, version = classifier.manifest, classifier.described
-    if classifier.folder is None or _CARD not in manifest.files:
-        raise NotFound(f"{version} has no model card")
-    markdown = _read(classifier.folder, _CARD, manifest.files[_CARD])
-    if len(markdown) > MAX_BYTES:
-        raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, that of {version} has {len(markdown)}")
-    names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))
-    return page(markdown, version, names, summary(manifest)), HEADERS
+def _card(classifier: Classifier) -> str:
+    """Return the card as HTML. It comes from the version's folder, as its answers do, so nothing in it is escaped."""
+    folder, files = classifier.folder, classifier.manifest.files
+    if folder is None or _CARD not in files:
+        raise NotFound(f"{classifier.described} has no model card")
+    if _RENDERED_CARD in files:
+        return _read(folder, _RENDERED_CARD, files[_RENDERED_CARD]).decode(errors="replace")
+    return card_page.of_markdown(_read(folder, _CARD, files[_CARD]), files[_CARD])

@@ -1,12 +1,11 @@
 """The query parameters of `POST /predict` and `POST /read`, and what they change in the reply."""
 
 from collections.abc import Sequence
-from itertools import permutations
 from typing import Annotated, Literal
 
 import numpy as np
 from orjson import Fragment
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import InvalidQuery
@@ -21,9 +20,15 @@ from digits.normalization.mnist_form import Mode
 _JSON_BYTES = 4  # of a grey value in the reply, with its comma
 
 
-def _any_of(*names: str) -> tuple[str, ...]:
-    """Return all texts of one or several of the names, in any order, with commas between them."""
-    return tuple(",".join(each) for count in range(len(names)) for each in permutations(names, count + 1))
+def _split(names: str) -> list[str]:
+    split = names.split(",")
+    if len(set(split)) < len(split):
+        raise ValueError("expected each name once, received one of them again")
+    return split
+
+
+_Separated = BeforeValidator(_split)
+"""Reads a set from names with commas between them."""
 
 
 class TrustQuery(BaseModel):
@@ -31,7 +36,7 @@ class TrustQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    include: str | None = None
+    include: frozenset[str] = frozenset()
     coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = None
     """The coverage of `prediction_set`: 0.99 by default. The shipped model also has 0.9, 0.95 and 0.999. `accept`
     follows the set."""
@@ -47,17 +52,17 @@ class PredictQuery(TrustQuery):
     """`auto`, the default: bring the picture to MNIST form, unless it is a 28x28 picture in that form already.
     `always`: bring every picture to MNIST form. `never`: use the picture unchanged. It must be 28x28 and may be
     blank."""
-    include: Literal[_any_of("pixels", "ink", "saliency")] | SkipJsonSchema[None] = None  # type: ignore[valid-type]
-    """`pixels`, `ink`, `saliency`, or some of them with commas between them: adds these fields to the reply. `pixels`
-    of one picture also adds its `ink`. Not every version provides `saliency`."""
+    include: Annotated[frozenset[Literal["pixels", "ink", "saliency"]], _Separated] = frozenset()
+    """Fields to add to the reply, in any order with commas between them. `pixels` of one picture also adds its `ink`.
+    Not every version provides `saliency`."""
 
 
 class ReadQuery(TrustQuery):
     """The query parameters of `POST /read`."""
 
-    include: Literal[_any_of("pixels", "ink")] | SkipJsonSchema[None] = None  # type: ignore[valid-type]
-    """`pixels`: add the 28x28 pixels of each digit that the network saw. `ink`: add the ink of each picture. `pixels`
-    of one picture also adds its `ink`."""
+    include: Annotated[frozenset[Literal["pixels", "ink"]], _Separated] = frozenset()
+    """Fields to add to the reply, in any order with commas between them. `pixels`: the 28x28 pixels of each digit that
+    the network saw. `ink`: the ink of each picture. `pixels` of one picture also adds its `ink`."""
     marks: Marks = "count"
     """`count`, the default: a number with marks is not accepted. `ignore`: points, commas, colons, dashes and slashes
     between digits do not change `accept`, as in phone numbers, amounts and dates. All other marks still do."""
@@ -65,11 +70,9 @@ class ReadQuery(TrustQuery):
     @model_validator(mode="before")
     @classmethod
     def explain_what_only_predict_has(cls, parameters: dict[str, str]) -> dict[str, str]:
-        """Raise InvalidQuery for what `POST /predict` accepts and this endpoint does not."""
+        """Raise InvalidQuery for the parameter that `POST /predict` accepts and this endpoint does not."""
         if "normalize" in parameters:
             raise InvalidQuery("query parameter 'normalize': expected none, because /read normalizes every digit")
-        if "saliency" in parameters.get("include", ""):
-            raise InvalidQuery("query parameter 'include': expected no saliency, which only /predict offers")
         return parameters
 
 
@@ -87,19 +90,18 @@ async def extend(
     """
     if query.coverage is not None or query.per_class:
         _set_coverage(inference, query)
-    include = query.include or ""
-    if "pixels" in include:
+    if "pixels" in query.include:
         pixels = inference.pixels
         memory.reserve(_JSON_BYTES * pixels.size)
         grey_levels = np.rint(to_features(pixels) * 255).astype(np.uint8).reshape(pixels.shape)
         for prediction, picture in zip(inference.predictions, grey_levels, strict=True):
             prediction["pixels"] = picture
-    if "ink" in include or ("pixels" in include and len(records) == 1):
+    if "ink" in query.include or ("pixels" in query.include and len(records) == 1):
         memory.reserve(_JSON_BYTES * sum(ink.size for ink in inference.ink if ink is not None))
         for record, ink in zip(records, inference.ink, strict=False):
             if ink is not None:
                 record["ink"] = ink
-    if "saliency" in include:
+    if "saliency" in query.include:
         if not inference.classifier.explains:
             version = inference.classifier.manifest.version
             raise InvalidQuery(f"query parameter 'include': version {version} has no saliency")

@@ -1,7 +1,7 @@
 """The route class of all endpoints: FastAPI's declarations and documentation, without its work for each request.
 
-A usual FastAPI route solves dependencies, validates its parameters and serializes its reply. That takes a third of the
-processor time of a JSON request (docs/decisions/0039). Here an endpoint takes
+A usual FastAPI route solves dependencies, validates its parameters and serializes its reply. A JSON request then takes
+146 us of processor time, and 109 us with this class (docs/decisions/0039). Here an endpoint takes
 
 - the request, as a `ServiceRequest`,
 - the path parameters that it names, as text,
@@ -173,7 +173,7 @@ def parse_query(model: type[BaseModel], query_string: bytes) -> BaseModel:
         return model.model_validate(parameters)
     except ValidationError as exc:
         first = exc.errors()[0]
-        message = first["msg"]
+        message = f"{first['msg'].removeprefix('Value error, ')}, received {str(first['input'])[:40]!r}"
         if first["type"] == "extra_forbidden":
             *known, last = model.model_fields
             message = f"unknown; known are {', '.join(known)} and {last}"

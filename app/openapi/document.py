@@ -54,6 +54,9 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
             if open_paths is not None and path not in open_paths:
                 operation["security"] = [{"bearer": []}, {"header": []}]
                 operation["responses"]["401"] = UNAUTHORIZED
+            for parameter in operation.get("parameters", []):
+                if parameter["schema"].get("type") == "array":
+                    parameter["explode"] = False  # commas between the values, instead of a parameter for each
             operation["responses"] = {
                 status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID}
                 for status, reply in operation["responses"].items()

@@ -13,24 +13,9 @@ from fastapi import FastAPI, Response
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
 from app.openapi.example_pictures import EXAMPLES
-from app.pages.drawing import file_replies, head, link_to_documentation
+from app.pages import template
+from app.pages.drawing import digest, file_replies
 from app.settings import Settings
-
-# All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
-_STYLES = ("page/tokens.css", "docs/assets/swagger-ui.css", "page/api_docs.css")
-_SCRIPTS = """
-<script src="docs/assets/swagger-ui-bundle.js" defer></script>
-<script src="page/api_docs.js" defer></script>"""
-_BODY = """<body>
-<nav aria-label="Back">
-    <a href="./">Drawing page</a>
-    <a href="model/card">Model card</a>
-    <a href="documentation">Documentation</a>
-</nav>
-<main id="swagger-ui"></main>
-</body>
-</html>
-"""
 
 
 def install(app: FastAPI, settings: Settings) -> None:
@@ -40,7 +25,8 @@ def install(app: FastAPI, settings: Settings) -> None:
     _add_files(app, "/docs/assets", Path(str(assets)))
     _add_files(app, "/examples", EXAMPLES)
     headers = security_headers.api_docs()
-    page = head("API of Digits", _STYLES, more=_SCRIPTS) + link_to_documentation(_BODY, settings)
+    # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
+    page = template.fill("api_docs", digest=digest(), links=template.links(settings))
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:

@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.telemetry.metrics import Metrics
 from digits.model.artifact import Manifest, Reference
-from digits.model.classes import MAX_CLASSES
-from digits.model.drift import EDGES, edges_for, population_stability_index
+from digits.model.drift import edges_for, population_stability_index
 
 WINDOW_SECONDS = 3600  # that drift is computed for
 KEEP_SECONDS = 60  # between two stored counts
 MIN_PICTURES = 500  # fewer may have an index of 0.1 by chance, without any drift (docs/decisions/0013)
 
-_Counts = Mapping[str, NDArray[np.float64]]  # the number of pictures in each bin, by quantity
+_Counts = Mapping[str, NDArray[np.int64]]  # the number of pictures in each bin, by quantity
 
 
 class Drift(Collector):
     """The service's metrics, with the drift if the served version has a reference."""
 
     def __init__(
-        self, metrics: Collector, served: Callable[[], Manifest | None], clock: Callable[[], float] = time.monotonic
+        self, metrics: Metrics, served: Callable[[], Manifest | None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Add the drift of the version whose manifest `served` returns to `metrics`. `clock` returns seconds."""
         self._metrics = metrics
@@ -43,7 +43,7 @@ class Drift(Collector):
         manifest = self._served()
         if manifest is None or not (references := _references(manifest)):
             return metrics
-        counts = _counts(metrics)
+        counts = self._metrics.counts_by_bin()
         before = self._counts_at_start_of_window(manifest, counts)
         shares = GaugeMetricFamily(
             "digits_reference_share",
@@ -90,15 +90,3 @@ def _references(manifest: Manifest) -> dict[str, Reference]:
         and references[quantity].edges == edges
         and len(references[quantity].shares) == len(edges) + 1
     }
-
-
-def _counts(metrics: Iterable[Metric]) -> _Counts:
-    families = {metric.name: metric.samples for metric in metrics}
-    counts = {}
-    for quantity in EDGES.keys() - {"digit"}:
-        name = f"digits_{quantity}"
-        up_to = sorted((float(s.labels["le"]), s.value) for s in families[name] if s.name == f"{name}_bucket")
-        counts[quantity] = np.diff([count for _, count in up_to], prepend=0.0)
-    by_digit = {int(s.labels["digit"]): s.value for s in families["digits_predictions"]}
-    counts["digit"] = np.array([by_digit.get(index, 0.0) for index in range(MAX_CLASSES)])
-    return counts

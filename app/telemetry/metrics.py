@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from app import errors
+from app.telemetry.statistics import Statistics, Timing
 from app.telemetry.stderr import STDERR
 from digits.features import CLASSES, FEATURES, Floats
+from digits.model.classes import MAX_CLASSES
 from digits.model.classifier import Scores
 from digits.model.drift import EDGES
 
@@ -27,7 +28,6 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 _REQUEST = ("protocol", "route", "status")
 _PICTURES = (1, 2, 4, 8, 16, 32, 64, 128)
-_STEP = ("version", "part")
 
 _MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
 """`features @ _MEAN` is the mean of each row, in a tenth of the time of `features.mean(axis=1)`."""
@@ -70,6 +70,13 @@ class Histogram(Collector):
                 self._totals[labels] = counts + new_counts, total + float(np.sum(values))
                 values.clear()
 
+    def counts(self, *labels: str) -> NDArray[np.int64]:
+        """Return how many values of a series each bucket has, (buckets + 1,), without those not flushed yet."""
+        return self._totals[labels][0]
+
+    def sum(self, *labels: str) -> float:
+        return self._totals[labels][1]
+
     def collect(self) -> Iterable[Metric]:
         """Return the totals. A scrape calls this in a thread."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
@@ -79,6 +86,26 @@ class Histogram(Collector):
                 family.add_sample(
                     f"{self._name}_count", dict(zip(self._labels, labels, strict=True)), int(counts.sum())
                 )
+        return [family]
+
+
+class PredictionCounts(Collector):
+    """How often each class was predicted."""
+
+    def __init__(self) -> None:
+        self.by_class: NDArray[np.int64] = np.zeros(MAX_CLASSES, np.int64)
+
+    def add(self, classes: Sequence[int]) -> None:
+        """Count predictions, by the index of the class."""
+        self.by_class = self.by_class + np.bincount(classes, minlength=MAX_CLASSES)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return a series for each digit, and for each other class that was predicted."""
+        family = CounterMetricFamily("digits_predictions", "Predictions, by the index of the class.", labels=("digit",))
+        for index, count in enumerate(self.by_class.tolist()):
+            # rate() needs a value before the first count, and so do alerts.
+            if count or index < CLASSES:
+                family.add_metric((str(index),), count)
         return [family]
 
 
@@ -110,14 +137,10 @@ class Metrics(Collector):
         self._queue = self._histogram(
             "digits_queue_seconds", "Seconds that a request's pictures wait for their forward pass.", _QUEUE_SECONDS
         )
-        self._passes = counter("digits_passes", "Forward passes.", ("version", "pictures"))
-        self._pass_seconds = counter("digits_pass_seconds", "Seconds spent in forward passes.", ("version", "pictures"))
-        self._last_pass = gauge(
-            "digits_last_inference_timestamp_seconds", "Unix time of the version's last forward pass.", ("version",)
-        )
-        self._parts = counter("digits_inference_parts", "Steps of Open Inference Protocol requests.", _STEP)
-        self._part_seconds = counter("digits_inference_part_seconds", "Seconds spent in these steps.", _STEP)
-        self._predictions = counter("digits_predictions", "Predictions, by the index of the class.", ("digit",))
+        self.statistics = Statistics()
+        registry.register(self.statistics)
+        self._predictions = PredictionCounts()
+        registry.register(self._predictions)
         self._probability = self._histogram(
             "digits_probability", "Probability of the predicted digit.", EDGES["probability"]
         )
@@ -141,8 +164,6 @@ class Metrics(Collector):
         self._warnings = gauge("digits_warnings", "Warnings that /health has now.", ("about",))
         self._ready = gauge("digits_ready", "1 when the service is ready, else 0.")
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
-        for digit in range(CLASSES):
-            self._predictions.labels(digit)
         for error in errors.STATUS:
             self.refusals.labels(errors.name(error))
         for route in ("/predict", "/read"):  # an autoscaler takes a missing series for a failure
@@ -167,15 +188,12 @@ class Metrics(Collector):
         """Count a forward pass, the seconds that each request waited for it, and the seconds that it took."""
         self._pictures.values().append(pictures)
         self._queue.values().extend(waits)
-        self._passes.labels(version, pictures).inc()
-        self._pass_seconds.labels(version, pictures).inc(seconds)
-        self._last_pass.labels(version).set_to_current_time()
+        self.statistics.versions[version].count_pass(pictures, seconds)
 
     def count_inference(self, version: int, **parts: float) -> None:
         """Count an Open Inference Protocol request, with the seconds of each of its steps."""
         for part, seconds in parts.items():
-            self._parts.labels(version, part).inc()
-            self._part_seconds.labels(version, part).inc(seconds)
+            self.statistics.versions[version].parts[part].add(seconds)
 
     def count_predictions(self, features: Floats, scores: Scores) -> None:
         """Count the predictions for N pictures. Their features are (N, 784), in [0, 1]."""
@@ -208,14 +226,23 @@ class Metrics(Collector):
         STDERR.flush()
         self._dropped.inc(STDERR.dropped - self._dropped_before)
         self._dropped_before = STDERR.dropped
-        for digit in set(self._digits):
-            self._predictions.labels(digit).inc(self._digits.count(digit))
-        self._digits.clear()
+        if self._digits:
+            self._predictions.add(self._digits)
+            self._digits.clear()
 
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()
 
-    def samples(self) -> list[Sample]:
-        """Return all samples. Names end with their kind: `digits_passes_total`, `digits_queue_seconds_count`."""
+    def waits(self) -> Timing:
+        """Return how many requests waited for a forward pass, and for how long."""
         self.flush()
-        return [sample for metric in self.collect() for sample in metric.samples]
+        return Timing(int(self._queue.counts().sum()), self._queue.sum())
+
+    def counts_by_bin(self) -> dict[str, NDArray[np.int64]]:
+        """Return how many pictures each bin of each quantity in `EDGES` has. Of the classes, (MAX_CLASSES,)."""
+        return {
+            "digit": self._predictions.by_class,
+            "probability": self._probability.counts(),
+            "ink": self._ink.counts(),
+            "novelty": self._novelty.counts(),
+        }

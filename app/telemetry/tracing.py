@@ -24,7 +24,7 @@ def provider_for(endpoint: str) -> Any:
     except ImportError as exc:
         raise SystemExit(
             "digits: MNIST_TRACES_ENDPOINT needs OpenTelemetry. "
-            "Run: make .venv/.tracing, or uv tool install '.[tracing]', "
+            "Run: make .venv/.tracing, or uv tool install '.[cli,tracing]', "
             f'or docker build --build-arg EXTRAS="--extra tracing" ({exc})'
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "digits"}))

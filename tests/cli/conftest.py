@@ -1,13 +1,14 @@
 """Fixtures for the tests of the command `digits`."""
 
+import io
+import sys
 from collections.abc import Callable
 
 import pytest
-from typer.testing import CliRunner
 
 import app.start
 from app.settings import Settings
-from cli import commands
+from cli.main import main
 from tests.conftest import Outcome, Published
 
 Digits = Callable[..., Outcome]
@@ -21,12 +22,15 @@ def digits(published: Published, monkeypatch: pytest.MonkeyPatch) -> Digits:
     monkeypatch.setenv("MNIST_MODEL_DIR", str(published.root))
 
     def run(*arguments: object, stdin: bytes = b"") -> Outcome:
-        ran = CliRunner().invoke(
-            commands.app, [str(argument) for argument in arguments], input=stdin, prog_name="digits"
-        )
-        if ran.exception is not None and not isinstance(ran.exception, SystemExit):
-            raise ran.exception
-        return Outcome(ran.exit_code, ran.stdout, ran.stderr)
+        streams = [io.TextIOWrapper(io.BytesIO(content), "utf-8") for content in (stdin, b"", b"")]
+        with monkeypatch.context() as patch:
+            for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+                patch.setattr(sys, name, stream)
+            with pytest.raises(SystemExit) as stopped:
+                main([str(argument) for argument in arguments])
+        for stream in streams:
+            stream.seek(0)
+        return Outcome(int(stopped.value.code or 0), streams[1].read(), streams[2].read())
 
     return run
 

@@ -1,20 +1,29 @@
 """`digits` lists its commands, and says which extra a command needs."""
 
-import sys
+from importlib.util import find_spec
 
 import pytest
 
 from app.main import VERSION
-from cli.commands import COMMANDS
+from cli.train import NAMES
 from tests.cli.conftest import Digits
-from tests.conftest import Published, publish_tiny
+from tests.conftest import Published, fresh_python, publish_tiny
+
+WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from cli.main import main; main()"
+"""Runs `digits` as if a package were not installed."""
 
 
-def test_the_help_lists_the_commands(digits: Digits) -> None:
-    listed = digits("--help")
+def listed(printed: str) -> list[str]:
+    return [line.split()[0] for line in printed.partition("Commands:\n")[2].splitlines()]
 
-    commands = listed.out.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in commands] == list(COMMANDS)
+
+def test_the_help_lists_the_same_commands_with_and_without_tensorflow(digits: Digits) -> None:
+    without = fresh_python("-c", WITHOUT, "tensorflow", "--help")
+
+    own = ["serve", "settings", "predict", "read", "versions"]
+    assert set(listed(without.stdout)) == {*own, *NAMES}
+    if find_spec("tensorflow") is not None:
+        assert set(listed(digits("--help").out)) == {*own, *NAMES}
 
 
 def test_the_version_is_that_of_the_package(digits: Digits) -> None:
@@ -26,19 +35,16 @@ def test_the_version_is_that_of_the_package(digits: Digits) -> None:
 @pytest.mark.parametrize(
     ("package", "arguments", "needs"),
     [
-        ("tensorflow", ["train"], "`digits train` needs TensorFlow, which the extra `train` brings"),
+        ("typer", ["serve"], "the command needs Typer, which the extra `cli` brings"),
+        ("tensorflow", ["train", "--help"], "`digits train` needs TensorFlow, which the extra `train` brings"),
         ("pyarrow", ["predict", ".", "--output", "a.parquet"], "needs pyarrow, which the extra `parquet` brings"),
     ],
 )
-def test_without_an_extra_one_line_says_how_to_install_it(
-    digits: Digits, package: str, arguments: list[str], needs: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
+def test_without_an_extra_one_line_says_how_to_install_it(package: str, arguments: list[str], needs: str) -> None:
+    ran = fresh_python("-c", WITHOUT, package, *arguments)
 
-    ran = digits(*arguments)
-
-    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert f"{needs}. Run in the repository's folder: uv tool install '.[" in ran.err
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert f"{needs}. Run in the repository's folder: uv tool install '.[" in ran.stderr
 
 
 def test_versions_reports_a_damaged_version(digits: Digits, published: Published) -> None:

@@ -138,7 +138,7 @@ def test_the_commands_page_lists_every_option(
     with pytest.raises(SystemExit):
         runpy.run_module("cli", run_name="__main__")
 
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().out.partition("\nOptions:\n")[2]
     options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE)) - {"--help"}
     assert options == set(re.findall(r"`(--[a-z-]+)", row))
     assert not re.search(r"<\w|\[\[", shown), "a type of Python instead of a word for readers"

@@ -12,10 +12,11 @@ from training.assess.assessment import Assessment
 from training.data.images import LabelledImages
 from training.errors import CannotWrite
 from training.fit.epochs import History
-from training.report import figures, model_card
+from training.report import card_html, figures, model_card
 from training.trust.evaluation import Trust
 
 _CARD = "README.md"
+_RENDERED_CARD = "README.html"
 
 
 def render(
@@ -44,6 +45,11 @@ def render(
             files["strangers.png"] = figures.strangers(trust)
     files[_CARD] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()
     return files
+
+
+def for_publication(files: dict[str, bytes], manifest: Manifest) -> dict[str, bytes]:
+    """Return a report's files and the rendered card, which the service shows."""
+    return files | {_RENDERED_CARD: card_html.render(files[_CARD].decode(), manifest).encode()}
 
 
 def free_folder(chosen: Path | None, default: Path) -> Path:

@@ -15,7 +15,7 @@ def check_requirements(settings: Settings) -> None:
         raise SystemExit(f"digits: MNIST_PORT, MNIST_GRPC_PORT: expected two ports, received {settings.port} for both")
     if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
         raise SystemExit(
-            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
+            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[cli,grpc]', "
             'or docker build --build-arg EXTRAS="--extra grpc"'
         )
     cert, key = settings.grpc_tls_cert, settings.grpc_tls_key

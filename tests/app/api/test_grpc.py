@@ -267,7 +267,7 @@ TLS = "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected "
         "no key": ({"CERT": __file__}, TLS + "both files or none, received one"),
         "a missing key": ({"CERT": __file__, "KEY": "missing.key"}, "MNIST_GRPC_TLS_KEY: cannot read missing.key"),
         "files that are not PEM": ({"CERT": __file__, "KEY": __file__}, TLS + "a certificate chain and its priv"),
-        "no grpcio": ({}, "MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "),
+        "no grpcio": ({}, "MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[cli,grpc]', "),
     },
 )
 def test_what_is_missing_is_one_line(files: dict[str, str], line: str) -> None:

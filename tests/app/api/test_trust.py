@@ -139,6 +139,13 @@ def test_saliency_is_the_output_of_the_network(client: httpx.Client, mnist: Mnis
     assert all("pixels" not in answer for answer in predictions)
 
 
+def test_fields_of_the_reply_may_be_named_in_any_order(client: httpx.Client, mnist: Mnist) -> None:
+    one, other = (answers(client, mnist.pixels[:1], include=names) for names in ("pixels,saliency", "saliency,pixels"))
+
+    assert one == other
+    assert {"pixels", "saliency"} <= one[0].keys()
+
+
 COVERAGE, PER_CLASS, INCLUDE = (f"query parameter '{name}': " for name in ("coverage", "per_class", "include"))
 HAS_SETS = f"expected a coverage at which version {SERVED} has prediction sets"
 
@@ -151,8 +158,9 @@ HAS_SETS = f"expected a coverage at which version {SERVED} has prediction sets"
         ({"coverage": 1}, COVERAGE),
         ({"coverage": "nan"}, COVERAGE),
         ({"per_class": "maybe"}, PER_CLASS),
-        ({"include": "saliency,saliency"}, INCLUDE),
-        ({"include": "pixels,"}, INCLUDE),
+        ({"include": "saliency,saliency"}, f"{INCLUDE}expected each name once, received one of them again"),
+        ({"include": "pixels,"}, f"{INCLUDE}Input should be 'pixels', 'ink' or 'saliency', received ''"),
+        ({"include": "all"}, f"{INCLUDE}Input should be 'pixels', 'ink' or 'saliency', received 'all'"),
     ],
     ids=str,
 )

@@ -90,7 +90,7 @@ def test_each_metric_counts_what_the_client_sent(service: Service, digit_picture
 
 
 def test_an_autoscaler_finds_the_durations_of_requests_before_the_first_one() -> None:
-    samples = Metrics().samples()
+    samples = [sample for metric in Metrics().collect() for sample in metric.samples]
 
     sums = [(sample.labels["route"], sample.value) for sample in samples if sample.name == "digits_request_seconds_sum"]
     assert sums == [("/predict", 0), ("/read", 0)]

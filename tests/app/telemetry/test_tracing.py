@@ -106,7 +106,7 @@ def test_without_the_extra_one_line_tells_what_to_install() -> None:
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert (
-        "Run: make .venv/.tracing, or uv tool install '.[tracing]', "
+        "Run: make .venv/.tracing, or uv tool install '.[cli,tracing]', "
         'or docker build --build-arg EXTRAS="--extra tracing"'
     ) in ended.stderr
 

@@ -1,0 +1,111 @@
+"""Render a model card as HTML. The service shows it within its page, so that serving needs no Markdown."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+from digits.model.artifact import Manifest
+from digits.model.classes import DIGITS
+
+_SHOWN_ROWS = 12  # A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open.
+
+_NUMBER = re.compile(r"|[<>]?[-−+]?\d[\d., ]*%?( to \d[\d.]*)?")
+
+
+def render(card: str, manifest: Manifest) -> str:
+    """Return a card, which is Markdown, as HTML, with links to its sections and a summary below its title.
+
+    Figures are at `report/NAME`, relative to the service's page. HTML in the Markdown becomes text.
+    """
+    # Unlike the preset `commonmark`, this one has tables and no raw HTML.
+    markdown = MarkdownIt("js-default", renderer_cls=_Renderer)
+    title, _, sections = card.partition("\n\n")
+    tokens = markdown.parse("\n\n".join((title, _summary(manifest), sections)))
+    contents = _contents(tokens)
+    _align_numbers(tokens)
+    html: str = markdown.renderer.render(tokens, markdown.options, {})
+    return contents + html
+
+
+class _Renderer(RendererHTML):
+    """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks.
+
+    Wide tables and figures scroll, also with the keyboard, and long tables are folded.
+    """
+
+    _is_folded = False  # whether the current table is folded; tables contain no tables
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        image = tokens[idx]
+        image.attrs["src"] = f"report/{image.attrs['src']}"
+        return f'<span class="wide" tabindex="0">{super().image(tokens, idx, options, env)}</span>'
+
+    def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        first_line, end = tokens[idx].map or [0, 0]
+        rows = end - first_line - 2  # without the header and the line below it
+        self._is_folded = rows > _SHOWN_ROWS
+        fold = f"<details><summary>Table of {rows} rows</summary>" if self._is_folded else ""
+        return f'{fold}<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
+
+    def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return self.renderToken(tokens, idx, options, env) + ("</div></details>" if self._is_folded else "</div>")
+
+    def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        if style := tokens[idx].attrs.pop("style", None):  # text-align:left, center or right
+            tokens[idx].attrs["class"] = str(style).removeprefix("text-align:")
+        return self.renderToken(tokens, idx, options, env)
+
+    td_open = th_open
+
+
+def _summary(manifest: Manifest) -> str:
+    """Return what a version reads, how well, and when not to use it: five lines of Markdown with one picture."""
+    what = "one of the ten digits" if manifest.classes == DIGITS else f"one of {len(manifest.classes)} classes"
+    lines = [f"**It reads** a 28x28 picture as {what}, with a probability for each."]
+    test = manifest.metrics.get("test", {})
+    if "accuracy" in test and manifest.dataset is not None:
+        interval = ""
+        if "wilson_low" in test:
+            interval = f" (95 % interval {100 * test['wilson_low']:.2f} % to {100 * test['wilson_high']:.2f} %)"
+        images = f"{manifest.dataset.test_images:,} test pictures"
+        lines.append(f"**It is right** on {100 * test['accuracy']:.2f} % of {images}{interval}.")
+    lines += [
+        "**It always names one of them,** whatever the picture shows. Its novelty, if it has one, warns.",
+        "**Have a person check** each answer that has no `accept: true`.",
+        "**Do not use it** for decisions about people that nobody checks.",
+    ]
+    return "\n".join(f"- {line}" for line in lines) + "\n\n![Samples of the data with their labels](samples.png)"
+
+
+def _contents(tokens: list[Token]) -> str:
+    """Give each section an address, and return the links to them."""
+    sections = [pair for pair in pairwise(tokens) if pair[0].type == "heading_open" and pair[0].tag == "h2"]
+    links = []
+    for number, (heading, title) in enumerate(sections, 1):
+        heading.attrs["id"] = f"section-{number}"
+        words = "".join(part.content for part in title.children or ())
+        links.append(f'\n    <li><a href="#section-{number}">{escape(words)}</a></li>')
+    return f'<nav aria-label="Contents">\n  <ol>{"".join(links)}\n  </ol>\n</nav>\n'
+
+
+def _align_numbers(tokens: list[Token]) -> None:
+    """Align columns of numbers on the right, but for the first column, which names the rows."""
+    rows: list[list[tuple[Token, str]]] = []
+    for opening, content in pairwise(tokens):
+        if opening.type == "table_open":
+            rows = []
+        elif opening.type == "tr_open":
+            rows.append([])
+        elif opening.type in {"th_open", "td_open"}:
+            rows[-1].append((opening, content.content))
+        elif opening.type == "table_close":
+            for cells in [*zip(*rows, strict=True)][1:]:  # all rows are as long as the header
+                if all(_NUMBER.fullmatch(text) for _, text in cells[1:]):
+                    for cell, _ in cells:
+                        cell.attrs["class"] = "right"

@@ -5,7 +5,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from app.server.connection import KEEP_ALIVE_SECONDS
+from app.start import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
 from app.start import listen
 from deploy.ray import private_cluster

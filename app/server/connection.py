@@ -1,7 +1,7 @@
 """One connection: uvicorn's protocol, which gets a complete head, then its body, and after the reply the next head.
 
-uvicorn parses all that a client sends at once, which takes a hundred times the memory of the bytes. So bytes that arrive
-too early wait. `app.asgi.middleware` says when a request begins and ends. Everything else is a proxy's job.
+uvicorn parses all that a client sends at once, which takes a hundred times the memory of the bytes. So early bytes
+wait. `app.asgi.middleware` says when a request begins and ends. Everything else is a proxy's job.
 """
 
 import asyncio

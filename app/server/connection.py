@@ -1,7 +1,6 @@
 """One connection: uvicorn's protocol, which gets a complete head, then its body, and after the reply the next head.
 
-uvicorn parses all that a client sends at once, which takes a hundred times the memory of the bytes. So early bytes
-wait. `app.asgi.middleware` says when a request begins and ends. Everything else is a proxy's job.
+uvicorn parses all that a client sends at once, which takes a hundred times the memory of the bytes. Early bytes wait.
 """
 
 import asyncio
@@ -11,10 +10,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.asgi.route import CONNECTION
-from app.server.framing import body_bytes, take_head
+from app.server.framing import MAX_HEAD_BYTES, body_bytes, take_head
 
 HEAD_SECONDS, REST_SECONDS = 10, 65  # until a head is complete, and behind the rest of a body that nobody has read
-_PART_BYTES = 4096  # of a body. Behind chunks, uvicorn parses no more than this.
+_PART_BYTES = 16 * 1024  # of a body. Behind chunks, uvicorn parses no more than this.
 
 
 class Connection(asyncio.Protocol):
@@ -22,7 +21,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, **arguments: Any) -> None:
         self._http = HttpToolsProtocol(**arguments | {"app_state": {**arguments["app_state"], CONNECTION: self}})
-        self._held, self._missing = bytearray(), 0  # what was not passed on yet, and how much of a body
+        self._held, self._missing = memoryview(b""), 0  # what was not passed on yet, and how much of a body
         self._is_answering = self._is_paused = False
 
     def connection_made(self, transport: Any) -> None:
@@ -51,11 +50,11 @@ class Connection(asyncio.Protocol):
         self._pass_on()
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
+        self._held = memoryview(bytes(self._held) + data)
         self._pass_on()
 
     def begin_request(self, headers: Mapping[bytes, bytes]) -> None:
-        """Pass on the body of a request from now on."""
+        """Pass on the body of a request from now on. `app.asgi.middleware` says when it begins and ends."""
         self._head_timer.cancel()
         self._missing = body_bytes(headers)
         self._pass_on()
@@ -80,11 +79,12 @@ class Connection(asyncio.Protocol):
 
     def _take(self) -> bytes:
         if self._missing or self._is_answering:
-            part = bytes(self._held[: min(self._missing, _PART_BYTES)])
-            del self._held[: len(part)]
-            self._missing -= len(part)
-            return part
-        if self._held and self._head_timer.cancelled():
-            self._limit_head(HEAD_SECONDS)
-        self._is_answering = bool(head := take_head(self._held))
-        return head
+            used = min(len(self._held), self._missing, _PART_BYTES)
+            part, self._missing = bytes(self._held[:used]), self._missing - used
+        else:
+            if self._held and self._head_timer.cancelled():
+                self._limit_head(HEAD_SECONDS)
+            part, used = take_head(bytes(self._held[: MAX_HEAD_BYTES + 1]))
+            self._is_answering = bool(part)
+        self._held = self._held[used:]
+        return part

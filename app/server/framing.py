@@ -17,23 +17,21 @@ _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)  # whole 
 _INVALID = b"\0"  # the parser refuses it at the beginning of a head
 
 
-def take_head(held: bytearray) -> bytes:
-    """Cut off and return the head that `held` begins with, without its `Upgrade` lines, or nothing if it is incomplete.
+def take_head(data: bytes) -> tuple[bytes, int]:
+    """Return the head that `data` begins with, without its `Upgrade` lines, and how much of `data` was used.
 
     The service speaks no other protocol, and the parser would take the body of a request with `Upgrade` for the next
-    request. Java's HTTP client sends this header to ask for HTTP/2. Something that the parser refuses is returned for
-    what can never become a head, and for a head of more than 64 KiB.
+    request. Java's HTTP client sends this header to ask for HTTP/2. An incomplete head is empty. Something that the
+    parser refuses is returned for what can never become a head, and for a head of more than 64 KiB.
     """
-    if line_ends := _LINE_ENDS.match(held):
-        del held[: line_ends.end()]
-    end = held.find(_END, 0, MAX_HEAD_BYTES)
-    if (held and not _METHOD.match(held)) or (end < 0 and len(held) > MAX_HEAD_BYTES):
-        return _INVALID
-    if end < 0:
-        return b""
-    head = bytes(held[: end + len(_END)])
-    del held[: len(head)]
-    return _UPGRADE.sub(b"", head)
+    line_ends = _LINE_ENDS.match(data)
+    start = line_ends.end() if line_ends else 0
+    end = data.find(_END, start, MAX_HEAD_BYTES) + len(_END)
+    if (start < len(data) and not _METHOD.match(data, start)) or (end < len(_END) and len(data) > MAX_HEAD_BYTES):
+        return _INVALID, len(data)
+    if end < len(_END):
+        return b"", start
+    return _UPGRADE.sub(b"", data[start:end]), end
 
 
 def body_bytes(headers: Mapping[bytes, bytes]) -> int:

@@ -11,18 +11,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.asgi.route import CONNECTION
 from app.server.framing import MAX_HEAD_BYTES, body_bytes, take_head
+from app.server.turns import Turns
 
 HEAD_SECONDS, REST_SECONDS = 10, 65  # until a head is complete, and behind the rest of a body that nobody has read
-_PART_BYTES = 16 * 1024  # of a body. Behind chunks, uvicorn parses no more than this.
+_PART_BYTES = 32 * 1024  # of a body. Behind chunks, uvicorn parses no more than this.
 
 
 class Connection(asyncio.Protocol):
     """The event loop's protocol and uvicorn's transport of one connection, for the parameter `http` of uvicorn."""
 
     def __init__(self, **arguments: Any) -> None:
-        self._http = HttpToolsProtocol(**arguments | {"app_state": {**arguments["app_state"], CONNECTION: self}})
+        self._http = http = HttpToolsProtocol(**arguments | {"app_state": {**arguments["app_state"], CONNECTION: self}})
+        self._turns: Turns = arguments["app_state"].setdefault("digits.turns", Turns())
         self._held, self._missing = memoryview(b""), 0  # what was not passed on yet, and how much of a body
         self._is_answering = self._is_paused = False
+        self.pause_writing, self.resume_writing = http.pause_writing, http.resume_writing  # type: ignore[method-assign]
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
@@ -35,45 +38,42 @@ class Connection(asyncio.Protocol):
         self._head_timer.cancel()
         self._http.connection_lost(None)
 
-    def pause_writing(self) -> None:
-        self._http.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._http.resume_writing()
-
     def pause_reading(self) -> None:
         self._is_paused = True
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        self._pass_on()
+        self._turns.wait(self._pass_on)
 
     def data_received(self, data: bytes) -> None:
         self._held = memoryview(bytes(self._held) + data)
         self._pass_on()
 
     def begin_request(self, headers: Mapping[bytes, bytes]) -> None:
-        """Pass on the body of a request from now on. `app.asgi.middleware` says when it begins and ends."""
         self._head_timer.cancel()
         self._missing = body_bytes(headers)
         self._pass_on()
 
     def end_request(self) -> None:
-        """Pass on the rest of the body, which uvicorn throws away, and then the next head."""
-        self._is_answering = False
+        self._is_answering = False  # the rest of the body goes to uvicorn, which throws it away
         if self._missing:
             self._limit_head(REST_SECONDS)
-        self._pass_on()
+        if self._held:
+            self._turns.wait(self._pass_on)
 
     def _limit_head(self, seconds: float) -> None:
         self._head_timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
 
     def _pass_on(self) -> None:
-        while not (self._is_paused or self.is_closing()) and (part := self._take()):
+        if self._is_paused or self.is_closing():
+            return
+        if part := self._take():
             self._http.data_received(part)
-        if self._held and self._is_answering:  # by bytes of the next request
+        if self._held and (part or self._is_answering):
             self._transport.pause_reading()
+            if self._missing or not self._is_answering:  # otherwise, the next request waits for the reply
+                self._turns.wait(self._pass_on)
         elif not self._is_paused:
             self._transport.resume_reading()
 

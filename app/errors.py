@@ -145,8 +145,8 @@ def describe(exc: Exception) -> ErrorReply:
         headers["WWW-Authenticate"] = "Bearer"
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
-    if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
-        headers["Connection"] = "close"  # the rest of the body, if any, is not read
+    if isinstance(exc, SlowBody):
+        headers["Connection"] = "close"
     return ErrorReply(status, str(exc), headers)
 
 

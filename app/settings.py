@@ -167,7 +167,7 @@ def valid_log_format() -> LogFormat | None:
 
 
 def warnings_about(settings: Settings) -> list[str]:
-    """Return a line for each variable named MNIST_* that is no setting, such as a typo, and for a lost model folder."""
+    """Return a line for each variable named MNIST_* that is no setting, for a lost model folder and a missing proxy."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {"MNIST_DATA"}  # training reads it
     lines = []
     for name in sorted(os.environ):
@@ -179,4 +179,14 @@ def warnings_about(settings: Settings) -> list[str]:
     if "model_dir" in settings.model_fields_set and not settings.model_dir.exists():
         missing = f"MNIST_MODEL_DIR: {settings.model_dir} does not exist"
         lines.append(f"{missing}, so there is no model, and no request is answered")
+    if not (settings.trusted_proxies or _is_loopback(settings.host)):
+        open_to = f"MNIST_HOST={settings.host} lets other machines in, and MNIST_TRUSTED_PROXIES names no proxy"
+        lines.append(f"{open_to}. Strangers must not reach the service without one: docs/how-to/proxy.md")
     return lines
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -10,11 +10,12 @@ from typing import Any
 import uvicorn
 
 from app.api.grpc.requirements import check_requirements
-from app.server.connection import HEAD_SECONDS, KEEP_ALIVE_SECONDS, Connection
+from app.server.connection import Connection
 from app.settings import Settings, warnings_about
 from app.telemetry import logs
 from app.telemetry.stderr import log_native_lines
 
+KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
 FINISH_SECONDS = 20  # for requests, once the listener has closed; with 5 s of draining, this fits Kubernetes' 30 s
 
 
@@ -48,9 +49,8 @@ def start(settings: Settings) -> int:
         logs.announce(f"http://{host}:{listeners[0].getsockname()[1]}", log_format)
         # `app.telemetry` writes the log and reads the headers of proxies.
         options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
-        # uvicorn does not see an incomplete head. So its timer must be longer than both limits of `Connection`.
-        options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS + HEAD_SECONDS}
-        options |= {"timeout_graceful_shutdown": FINISH_SECONDS, "lifespan": "on", "ws": "none", "server_header": False}
+        options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": FINISH_SECONDS}
+        options |= {"lifespan": "on", "ws": "none", "server_header": False}
         uvicorn.Server(uvicorn.Config(app, http=Connection, **options)).run(sockets=listeners)
     return 0
 

@@ -23,6 +23,13 @@ _CORS: dict[str, Any] = {
     "max_age": 7200,  # how long a browser may remember a preflight reply; Chromium keeps it no longer
 }
 
+_LAST = {b"expect", b"transfer-encoding", b"upgrade"}
+"""Headers after which a connection closes, because a proxy and the server may not agree on where the body ends.
+
+uvicorn takes what follows a head with `Upgrade`, or the method CONNECT, for the next request. A client that waits for
+100 may send no body after another reply. Chunks and trailers have more than one reading.
+"""
+
 
 def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
     """Return `router` wrapped in the middleware that the settings require."""
@@ -64,11 +71,11 @@ class RequestMiddleware:
         if self._prefix or scope.get("root_path"):
             _remove_prefix(scope, self._prefix)
         headers = dict(scope["headers"])
-        # uvicorn takes what follows such a head for the next request, although a proxy may have taken it for the body.
-        changes_protocol = b"upgrade" in headers or scope["method"] == "CONNECT"
+        scope["headers"] = [*scope["headers"]]  # uvicorn adds trailers to its own list
+        is_last = scope["method"] == "CONNECT" or not _LAST.isdisjoint(headers)
         connection = scope["state"].get(CONNECTION) if "state" in scope else None
         if connection is not None:
-            connection.begin_request(headers, changes_protocol=changes_protocol)
+            connection.begin_request(headers)
         raw_path = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
         peer = scope["client"][0] if scope.get("client") else None
         scope[REQUEST] = request = CompletedRequest("http", scope["method"], scope["path"], raw_path, peer)
@@ -82,7 +89,6 @@ class RequestMiddleware:
                 # A `Reply` has this header, and needs no other.
                 completed = given if NOSNIFF in given else with_defaults(given)
                 message["headers"] = sent = [*completed, (b"x-request-id", request.request_id)]
-                is_last = changes_protocol or (connection is not None and connection.begin_reply())
                 if (is_last or self._service.registry.is_draining) and (b"connection", b"close") not in sent:
                     sent.append((b"connection", b"close"))
             body = message.get("body", b"")

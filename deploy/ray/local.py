@@ -5,9 +5,8 @@ import signal
 import sys
 from contextlib import suppress
 
-from app.server.connection import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
-from app.start import listen
+from app.start import KEEP_ALIVE_SECONDS, listen
 from deploy.ray import private_cluster
 
 SERVE_ENVIRONMENT = {

@@ -6,6 +6,7 @@ import pytest
 
 from app.settings import Settings, read_settings, warnings_about
 from tests.app.conftest import Service, cases
+from tests.conftest import REPOSITORY
 
 
 def test_an_invalid_endpoint_for_traces_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +66,31 @@ def test_whoever_sets_the_number_of_workers_is_told_what_to_do_instead(monkeypat
     (line,) = warnings_about(Settings())
 
     assert line.startswith("MNIST_WORKERS is not a setting and is ignored. One process uses all cores.")
+
+
+@pytest.mark.parametrize(
+    ("host", "proxies", "warns"),
+    [
+        ("127.0.0.1", "", False),
+        ("localhost", "", False),
+        ("::1", "", False),
+        ("0.0.0.0", "", True),
+        ("::", "", True),
+        ("digits.example.org", "", True),
+        ("0.0.0.0", "172.16.0.0/12", False),
+    ],
+)
+def test_whoever_lets_other_machines_in_without_a_proxy_is_told_of_the_guide(
+    monkeypatch: pytest.MonkeyPatch, host: str, proxies: str, warns: bool
+) -> None:
+    monkeypatch.setenv("MNIST_HOST", host)
+    monkeypatch.setenv("MNIST_TRUSTED_PROXIES", proxies)
+
+    lines = warnings_about(read_settings())
+
+    guide = "docs/how-to/proxy.md"
+    assert (REPOSITORY / guide).exists()
+    assert [line.endswith(guide) for line in lines] == [True] * warns
 
 
 def test_keys_in_the_environment_are_refused_because_ignoring_them_would_let_everyone_in(

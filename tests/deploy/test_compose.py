@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from app.settings import Settings
+from benchmarks.harness.proxy import CONFIGURATION
 from tests.conftest import REPOSITORY
 
 FILES = (REPOSITORY / "docker-compose.yml", *sorted((REPOSITORY / "deploy" / "proxy").glob("*.yml")))
@@ -26,9 +28,21 @@ def test_a_container_at_its_memory_limit_does_not_swap() -> None:
     }
 
 
+def test_clients_reach_the_service_only_through_nginx() -> None:
+    served = services(FILES[0])
+    published = {name: each["ports"] for name, each in served.items() if "ports" in each and "profiles" not in each}
+    port = Settings.model_fields["port"].default
+    mounted, _, rest = served["proxy"]["volumes"][0].partition(":")
+
+    assert published == {"proxy": [f"127.0.0.1:${{MNIST_PORT:-{port}}}:8080"]}
+    assert (REPOSITORY / mounted, rest) == (CONFIGURATION, "/etc/nginx/nginx.conf:ro")
+    assert "listen 8080;" in CONFIGURATION.read_text()
+    assert f"server api:{port} " in CONFIGURATION.read_text()
+    assert "MNIST_TRUSTED_PROXIES" in served["api"]["environment"]
+
+
 def test_prometheus_finds_every_container_of_the_service_by_its_name() -> None:
     (scrape,) = yaml.safe_load((REPOSITORY / "deploy/monitoring/prometheus.yml").read_text())["scrape_configs"]
-    (published,) = services(FILES[0])["api"]["ports"]
     names: dict[str, set[str]] = {}
     for file in FILES:
         for name, each in services(file).items():
@@ -36,5 +50,5 @@ def test_prometheus_finds_every_container_of_the_service_by_its_name() -> None:
 
     (discovery,) = scrape["dns_sd_configs"]
 
-    assert (discovery["type"], discovery["port"]) == ("A", int(published.rpartition(":")[2]))
+    assert (discovery["type"], discovery["port"]) == ("A", Settings.model_fields["port"].default)
     assert {name for name, known in names.items() if known & {*discovery["names"]}} == {"api", "api-2"}

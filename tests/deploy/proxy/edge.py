@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import grpc
 
+from benchmarks.harness.proxy import replaced
 from benchmarks.harness.servers import ROOT, free_port
 from tests.load import GrpcClient, HttpClient
 
@@ -31,15 +32,6 @@ def make_certificate(folder: Path) -> None:
     folder.mkdir(parents=True)
     (command,) = re.findall(r"^openssl .*?[^\\]$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True, timeout=60)
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
-    """Replace each text, which must exist."""
-    for before, after in changes.items():
-        if before not in text:
-            raise ValueError(f"expected {before!r} in the configuration")
-        text = text.replace(before, after)
-    return text
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from app.server.connection import KEEP_ALIVE_SECONDS
 from app.settings import Settings
+from app.start import KEEP_ALIVE_SECONDS
 from deploy.ray.local import SERVE_ENVIRONMENT
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import Service

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import InvalidQuery
-from app.inference.data_plane import DataPlane, Inference
+from app.inference.batching import Inference
+from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from digits.features import to_features
 from digits.finder.read import Marks, Number

@@ -5,6 +5,7 @@ The service records values after the replies are written, and adds them to the m
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -150,7 +151,10 @@ class Metrics(Collector):
         for outcome in ("served", "refused"):
             self.loads.labels(outcome)
         self._dropped_before = STDERR.dropped
-        self._digits: list[int] = []
+        self._recorded_passes: list[tuple[int, int, float]] = []
+        """The version, the pictures and the seconds of each pass that `flush` has not added yet."""
+        self._recorded_scores: defaultdict[int, list[Scores]] = defaultdict(list)
+        """Those that `flush` has not added yet, by the number of classes."""
         self._served: tuple[str, str, str] | None = None
 
     def _histogram(self, name: str, description: str, buckets: Sequence[float], *labels: str) -> Histogram:
@@ -167,9 +171,7 @@ class Metrics(Collector):
         """Count a forward pass, the seconds that each request waited for it, and the seconds that it took."""
         self._pictures.values().append(pictures)
         self._queue.values().extend(waits)
-        self._passes.labels(version, pictures).inc()
-        self._pass_seconds.labels(version, pictures).inc(seconds)
-        self._last_pass.labels(version).set_to_current_time()
+        self._recorded_passes.append((version, pictures, seconds))
 
     def count_inference(self, version: int, **parts: float) -> None:
         """Count an Open Inference Protocol request, with the seconds of each of its steps."""
@@ -179,11 +181,8 @@ class Metrics(Collector):
 
     def count_predictions(self, features: Floats, scores: Scores) -> None:
         """Count the predictions for N pictures. Their features are (N, 784), in [0, 1]."""
-        self._digits += scores.probabilities.argmax(axis=1).tolist()
-        self._probability.values().extend(scores.probabilities.max(axis=1).tolist())
         self._ink.values().extend((features @ _MEAN).tolist())
-        if scores.novelty is not None:
-            self._novelty.values().extend(scores.novelty.tolist())
+        self._recorded_scores[scores.probabilities.shape[1]].append(scores)
 
     def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None, classes: int) -> None:
         """Set the state gauges. `model` is the name, version and graph of the served model, with this many classes."""
@@ -203,14 +202,23 @@ class Metrics(Collector):
 
     def flush(self) -> None:
         """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""
+        for version, pictures, seconds in self._recorded_passes:
+            self._passes.labels(version, pictures).inc()
+            self._pass_seconds.labels(version, pictures).inc(seconds)
+            self._last_pass.labels(version).set_to_current_time()
+        self._recorded_passes.clear()
+        for probabilities, novelty in map(Scores.joined, self._recorded_scores.values()):
+            for digit, count in zip(*np.unique(probabilities.argmax(axis=1), return_counts=True), strict=True):
+                self._predictions.labels(digit).inc(count)
+            self._probability.values().extend(probabilities.max(axis=1).tolist())
+            if novelty is not None:
+                self._novelty.values().extend(novelty.tolist())
+        self._recorded_scores.clear()
         for histogram in self._histograms:
             histogram.flush()
         STDERR.flush()
         self._dropped.inc(STDERR.dropped - self._dropped_before)
         self._dropped_before = STDERR.dropped
-        for digit in set(self._digits):
-            self._predictions.labels(digit).inc(self._digits.count(digit))
-        self._digits.clear()
 
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()

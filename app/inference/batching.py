@@ -167,7 +167,7 @@ class Batcher:
             records: list[Prediction] = []
             if not all(request.only_scores for request in requests):
                 records = predictions(classifier, scores)
-                complete(records, classifier, repeat(()))
+                complete(records, classifier, repeat(()), repeat(()))
         except Exception as exc:  # noqa: BLE001 - whatever the error is, every request of the pass raises it
             for request in requests:
                 request.result.set_exception(exc)

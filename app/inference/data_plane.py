@@ -108,6 +108,7 @@ class DataPlane:
                 break  # else another version is served meanwhile
         digits = Inference.joined([part.digits for part in parts])
         self.metrics.count_predictions(to_features(digits.pixels), digits.scores)
+        self.metrics.count_doubts(number["doubts"] for part in parts for number in part.numbers)
         return Numbers([number for part in parts for number in part.numbers], digits)
 
     async def _read_all(self, batch: PictureBatch, pictures: list[Picture]) -> AsyncIterator[Numbers]:
@@ -189,6 +190,7 @@ class DataPlane:
             [each.other for each in judged.seen],
         )
         self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
+        self.metrics.count_doubts(record["doubts"] for record in judged.records)
         return inference
 
     async def _open(self, batch: PictureBatch, open_all: Callable[..., T], *args: Any) -> T:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from app.telemetry.stderr import STDERR
 from digits.features import CLASSES, FEATURES, Floats
 from digits.model.classifier import Scores
 from digits.model.drift import EDGES
+from digits.normalization.doubts import DOUBTS
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
@@ -128,6 +130,7 @@ class Metrics(Collector):
             "How unlike a digit a picture is. Above 1 the service reports that it is not a digit.",
             EDGES["novelty"],
         )
+        self._doubts = counter("digits_doubts", "Pictures with a reason to doubt the answer.", ("doubt",))
         self.refusals = counter("digits_refusals", "Requests that were refused.", ("reason",))
         self.key_requests = counter(
             "digits_key_requests", "Requests with an API key, by the key's name.", ("key_name",)
@@ -144,6 +147,8 @@ class Metrics(Collector):
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
         for digit in range(CLASSES):
             self._predictions.labels(digit)
+        for doubt in DOUBTS:
+            self._doubts.labels(doubt)
         for error in errors.STATUS:
             self.refusals.labels(errors.name(error))
         for route in ("/predict", "/read"):  # an autoscaler takes a missing series for a failure
@@ -183,6 +188,11 @@ class Metrics(Collector):
         """Count the predictions for N pictures. Their features are (N, 784), in [0, 1]."""
         self._ink.values().extend((features @ _MEAN).tolist())
         self._recorded_scores[scores.probabilities.shape[1]].append(scores)
+
+    def count_doubts(self, doubts: Iterable[Sequence[str]]) -> None:
+        """Count the pictures that have each doubt. `doubts` are those of each picture."""
+        for doubt in chain.from_iterable(map(set, doubts)):
+            self._doubts.labels(doubt).inc()
 
     def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None, classes: int) -> None:
         """Set the state gauges. `model` is the name, version and graph of the served model, with this many classes."""

@@ -9,7 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import InvalidQuery
-from app.inference.data_plane import DataPlane, Inference
+from app.inference.batching import Inference
+from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from digits.features import to_features
 from digits.finder.read import Marks, Number

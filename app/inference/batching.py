@@ -8,19 +8,19 @@ no timer, so a lone request does not wait.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from itertools import repeat
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Overloaded
 from app.telemetry.metrics import Metrics
-from digits.features import SIDE, Floats, to_features
+from digits.features import SIDE, Floats, Grey, to_features
 from digits.model.classifier import Classifier, Scores
-from digits.model.predictions import Prediction, predictions
+from digits.model.predictions import Prediction, complete, predictions
 from digits.normalization.mnist_form import are_mnist_form
 
 PASS_ROWS = 128
@@ -31,20 +31,40 @@ MAX_WAITING_ROWS = 8192
 
 
 @dataclass(slots=True)
-class BatchResult:
-    """The network's results for N pictures."""
+class Inference:
+    """The network's results for the N pictures of a request. For numbers: for those of their digits."""
 
     classifier: Classifier
     """The version that computed them."""
     scores: Scores
     """Of N pictures."""
     predictions: list[Prediction]
-    """A record for each picture, made as if the picture came in MNIST form. Empty if only the scores were asked for."""
+    """A complete record for each picture. Empty if only the scores were asked for."""
     pass_rows: int
     """The number of pictures in the pass, from all requests together."""
+    pixels: NDArray[Any]
+    """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
+    normalized: NDArray[np.bool_] | None = None
+    """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
+    ink: Sequence[Grey | None] = ()
+    """For each picture, where the ink network saw ink (`Normalized.ink`). Empty if nothing was normalized."""
+    others: Sequence[int | None] = ()
+    """For each prediction, what another look at the picture shows. Empty if there was none."""
 
-    def rows(self, part: slice) -> "BatchResult":
-        return BatchResult(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
+    @classmethod
+    def joined(cls, parts: Sequence["Inference"]) -> Self:
+        """Return the results of one or several passes of the same version as one."""
+        normalized = [part.normalized for part in parts if part.normalized is not None]
+        return cls(
+            parts[0].classifier,
+            Scores.joined([part.scores for part in parts]),
+            [record for part in parts for record in part.predictions],
+            max(part.pass_rows for part in parts),
+            np.concatenate([part.pixels for part in parts]),
+            np.concatenate(normalized) if normalized else None,
+            [ink for part in parts for ink in part.ink],
+            [other for part in parts for other in part.others],
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +72,7 @@ class _WaitingRequest:
     pixels: NDArray[Any]
     """(N, 28, 28), uint8, or float32 in [0, 1]."""
     result: "asyncio.Future[Any]"
-    """Completes with a `BatchResult`, or with None if `only_mnist_form` is set and a picture is not in MNIST form."""
+    """Completes with an `Inference`, or with None if `only_mnist_form` is set and a picture is not in MNIST form."""
     since: float
     """When the wait began (`time.perf_counter`)."""
     only_mnist_form: bool
@@ -73,7 +93,7 @@ class Batcher:
         self._flush_is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def classify(self, pixels: NDArray[Any], *, only_scores: bool = False) -> Awaitable[BatchResult]:
+    def classify(self, pixels: NDArray[Any], *, only_scores: bool = False) -> Awaitable[Inference]:
         """Classify pictures, (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
 
         Other requests in the same pass change the result by less than 1e-6. Cancelling the awaitable removes the
@@ -84,7 +104,7 @@ class Batcher:
             return self._classify_in_parts(pixels, only_scores=only_scores)
         return self._enqueue(pixels, only_scores=only_scores)
 
-    def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[BatchResult | None]:
+    def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[Inference | None]:
         """Classify at most `PASS_ROWS` pictures as `classify` does if all of them are in MNIST form, else return None.
 
         The check covers all requests of a pass at once, because for one picture it takes half as long as the network.
@@ -92,7 +112,7 @@ class Batcher:
         assert len(pixels) <= PASS_ROWS, len(pixels)
         return self._enqueue(pixels, only_mnist_form=True)
 
-    async def _classify_in_parts(self, pixels: NDArray[Any], *, only_scores: bool) -> BatchResult:
+    async def _classify_in_parts(self, pixels: NDArray[Any], *, only_scores: bool) -> Inference:
         while True:
             parts = [
                 await self.classify(pixels[start : start + PASS_ROWS], only_scores=only_scores)
@@ -100,12 +120,7 @@ class Batcher:
             ]
             # All predictions of a reply must come from one version. If the version has changed meanwhile, start again.
             if len({part.classifier for part in parts}) == 1:
-                return BatchResult(
-                    classifier=parts[0].classifier,
-                    scores=Scores.joined([part.scores for part in parts]),
-                    predictions=list(chain.from_iterable(part.predictions for part in parts)),
-                    pass_rows=max(part.pass_rows for part in parts),
-                )
+                return Inference.joined(parts)
 
     def _enqueue(
         self, pixels: NDArray[Any], *, only_mnist_form: bool = False, only_scores: bool = False
@@ -149,8 +164,10 @@ class Batcher:
                     return
             classifier = self.classifier()
             scores = classifier.scores(features)
-            counted = [] if all(request.only_scores for request in requests) else predictions(classifier, scores)
-            result = BatchResult(classifier, scores, counted, len(features))
+            records: list[Prediction] = []
+            if not all(request.only_scores for request in requests):
+                records = predictions(classifier, scores)
+                complete(records, classifier, repeat(()), repeat(()))
         except Exception as exc:  # noqa: BLE001 - whatever the error is, every request of the pass raises it
             for request in requests:
                 request.result.set_exception(exc)
@@ -158,14 +175,16 @@ class Batcher:
         seconds = time.perf_counter() - began
         start = 0
         for request in requests:
-            request.result.set_result(result.rows(slice(start, start := start + len(request.pixels))))
+            rows = slice(start, start := start + len(request.pixels))
+            own = scores.select(rows), records[rows], len(features), request.pixels
+            request.result.set_result(Inference(classifier, *own))
         waits = [began - request.since for request in requests]
-        self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
-        if counted:
+        self._metrics.count_pass(classifier.manifest.version, len(features), waits, seconds)
+        if records:
             if any(request.only_scores for request in requests):
                 sizes = [len(request.pixels) for request in requests]
-                rows = np.flatnonzero(np.repeat([not request.only_scores for request in requests], sizes))
-                features, scores = features[rows], scores.select(rows)
+                counted = np.flatnonzero(np.repeat([not request.only_scores for request in requests], sizes))
+                features, scores = features[counted], scores.select(counted)
             self._metrics.count_predictions(features, scores)
 
     def _take_requests(self) -> list[_WaitingRequest]:

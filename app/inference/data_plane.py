@@ -7,14 +7,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.inference import decoding
-from app.inference.batching import PASS_ROWS, Batcher, BatchResult
+from app.inference.batching import PASS_ROWS, Batcher, Inference
 from app.inference.decode_threads import DecodeThreads
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
@@ -22,35 +21,15 @@ from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.errors import TooManyDigits
-from digits.features import SIDE, Grey, to_features
+from digits.features import SIDE, to_features
 from digits.finder.read import Number, ReadNumber, prepare
-from digits.model.classifier import Classifier, Scores
-from digits.model.predictions import Judged, choices_of, complete, to_json
+from digits.model.classifier import Classifier
+from digits.model.predictions import Judged, choices_of, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
 from digits.picture import Picture
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Inference(BatchResult):
-    """The complete records for one request, and the pictures that they are for. For numbers: those of their digits."""
-
-    pixels: NDArray[Any]
-    """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
-    normalized: NDArray[np.bool_] | None = None
-    """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
-    ink: Sequence[Grey | None] = ()
-    """For each picture, where the ink network saw ink (`Normalized.ink`). Empty if nothing was normalized."""
-    others: Sequence[int | None] = ()
-    """For each prediction, what another look at the picture shows. Empty if there was none."""
-
-    @classmethod
-    def of_unchanged(cls, result: BatchResult, pixels: NDArray[Any]) -> Self:
-        """Complete the records of pictures that the network got as they came."""
-        complete(result.predictions, result.classifier, repeat(()))
-        return cls(result.classifier, result.scores, result.predictions, result.pass_rows, pixels)
 
 
 @dataclass(slots=True)
@@ -61,25 +40,6 @@ class Numbers:
     """The record of each picture."""
     digits: Inference
     """The predictions for the digits of all numbers, in their order. The numbers' records contain these records."""
-
-
-@dataclass(slots=True)
-class _NumberRead:
-    """The record of a picture, and what `Inference` needs of it."""
-
-    number: Number
-    classifier: Classifier
-    pass_rows: int
-    scores: Scores
-    pixels: Grey
-    normalized: NDArray[np.bool_]
-    ink: Grey | None
-    others: list[int | None]
-
-    @classmethod
-    def of(cls, read: ReadNumber, pass_rows: int) -> Self:
-        own = read.scores, read.pixels, read.normalized, read.ink, read.others
-        return cls(read.number(), read.classifier, pass_rows, *own)
 
 
 class DataPlane:
@@ -129,9 +89,9 @@ class DataPlane:
         pixels = decoding.decode_tiny(batch, self._max_image_pixels) if batch.pixels is None else batch.pixels
         if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
             # Pixels are 28x28, so that there is nothing to resize.
-            result = await (batcher.classify_if_in_form(pixels) if preparation == "auto" else batcher.classify(pixels))
-            if result is not None:
-                return Inference.of_unchanged(result, pixels)
+            found = await (batcher.classify_if_in_form(pixels) if preparation == "auto" else batcher.classify(pixels))
+            if found is not None:
+                return found
         return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
@@ -143,23 +103,15 @@ class DataPlane:
         pictures = await self._open(batch, decoding.open_pictures)
         batch.memory.reserve(decoding.prepared_bytes(pictures))
         while True:
-            numbers = [number async for number in self._read_all(batch, pictures)]
-            if all(number.classifier is numbers[0].classifier for number in numbers):
+            parts = [part async for part in self._read_all(batch, pictures)]
+            if all(part.digits.classifier is parts[0].digits.classifier for part in parts):
                 break  # else another version is served meanwhile
-        inference = Inference(
-            numbers[0].classifier,
-            Scores.joined([each.scores for each in numbers]),
-            [digit for each in numbers for digit in each.number["digits"]],
-            max(each.pass_rows for each in numbers),
-            np.concatenate([each.pixels for each in numbers]),
-            np.concatenate([each.normalized for each in numbers]),
-            [each.ink for each in numbers],
-            [other for each in numbers for other in each.others],
-        )
-        self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
-        return Numbers([each.number for each in numbers], inference)
+        digits = Inference.joined([part.digits for part in parts])
+        self.metrics.count_predictions(to_features(digits.pixels), digits.scores)
+        self.metrics.count_doubts(number["doubts"] for part in parts for number in part.numbers)
+        return Numbers([number for part in parts for number in part.numbers], digits)
 
-    async def _read_all(self, batch: PictureBatch, pictures: list[Picture]) -> AsyncIterator[_NumberRead]:
+    async def _read_all(self, batch: PictureBatch, pictures: list[Picture]) -> AsyncIterator[Numbers]:
         """Read the pictures one after the other, so that only one of them needs memory for what the finder sees."""
         digits = held = 0
         for index, picture in enumerate(pictures):
@@ -182,7 +134,9 @@ class DataPlane:
                     f"expected pictures of at most {self._max_digits} digits together, found {digits} on the first "
                     f"{index + 1}"
                 )
-            yield _NumberRead.of(read, judged.pass_rows)
+            number = read.number()
+            own = read.pixels, read.normalized, [read.ink], read.others
+            yield Numbers([number], Inference(read.classifier, read.scores, number["digits"], judged.pass_rows, *own))
 
     def _batcher(self, version: int) -> Batcher:
         """Return the batcher of one version. Different versions cannot share a pass."""
@@ -206,7 +160,7 @@ class DataPlane:
         else:
             in_form = await _are_in_form(pixels) if preparation == "auto" else None
             if preparation != "always" and (in_form is None or in_form.all()):
-                return Inference.of_unchanged(await batcher.classify(pixels), pixels)
+                return await batcher.classify(pixels)
             pictures = [Picture.of_pixels(each) for each in pixels]
             prepared = [Normalized(each, ()) for each in pixels]
             others = range(len(pixels)) if in_form is None else np.flatnonzero(~in_form).tolist()
@@ -236,6 +190,7 @@ class DataPlane:
             [each.other for each in judged.seen],
         )
         self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
+        self.metrics.count_doubts(record["doubts"] for record in judged.records)
         return inference
 
     async def _open(self, batch: PictureBatch, open_all: Callable[..., T], *args: Any) -> T:

@@ -9,6 +9,7 @@ from app.inference.model_registry import KnownVersion
 from digits.features import SIDE
 from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 from digits.model.prediction_sets import CalibrationName
+from digits.normalization.doubts import Doubt
 from digits.normalization.ink_map import REDUCED_SIDE
 
 T = TypeVar("T")
@@ -76,10 +77,14 @@ class Prediction(DigitPrediction):
     or only `resized`. Empty when the network saw it unchanged."""
     model: ModelName
     """`name` and `version` of the model that answered."""
+    doubts: list[Doubt]
+    """Why the picture may show something else than one whole digit. `neighbour`: another digit or a mark beside it.
+    `dotted`: a dot above or below it. `inside`: a mark in one of its loops. `edge`: an edge of the picture cuts it off.
+    `specks`: small marks near it, which were not read. `solid`: it is a solid shape. `button`: it is a disc with a
+    symbol. A word is repeated for each of several marks. Empty without doubts. For classes other than digits, only
+    `neighbour` is possible."""
     left_out: OrAbsent[Annotated[int, Field(ge=1)]] = None
-    """How many marks were not read: other digits, dots above or below the digit, and marks inside of its loops. It is 1
-    higher for a solid shape, and for a digit that the picture's edge cuts off. Absent if there are none. `POST /read`
-    reads all digits."""
+    """The number of `doubts`. Absent if there are none. `POST /read` reads all digits."""
     ink: OrAbsent[_Ink] = None
     """With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service saw ink, as rows
     of grey values, at most 128 pixels a side."""
@@ -142,6 +147,9 @@ class Number(_Schema):
     """Everything beside the digits that is no digit. Empty if there is nothing."""
     left_out: Annotated[int, Field(ge=0)]
     """How many of `marks` are about as large as a digit, or dashes: all but points, commas and colons."""
+    doubts: list[Doubt]
+    """The `doubts` of `POST /predict` about a single digit. For several digits: `edge` if an edge of the picture cuts
+    them off. Empty without doubts."""
     model: ModelName
     """`name` and `version` of the model that answered."""
     ink: OrAbsent[_Ink] = None

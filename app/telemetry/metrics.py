@@ -5,9 +5,11 @@ The service records values after the replies are written, and adds them to the m
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from digits.features import CLASSES, FEATURES, Floats
 from digits.model.classes import MAX_CLASSES
 from digits.model.classifier import Scores
 from digits.model.drift import EDGES
+from digits.normalization.doubts import DOUBTS
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
@@ -95,8 +98,8 @@ class PredictionCounts(Collector):
     def __init__(self) -> None:
         self.by_class: NDArray[np.int64] = np.zeros(MAX_CLASSES, np.int64)
 
-    def add(self, classes: Sequence[int]) -> None:
-        """Count predictions, by the index of the class."""
+    def add(self, classes: NDArray[np.int64]) -> None:
+        """Count predictions, (N,): the index of the class of each."""
         self.by_class = self.by_class + np.bincount(classes, minlength=MAX_CLASSES)
 
     def collect(self) -> Iterable[Metric]:
@@ -150,6 +153,7 @@ class Metrics(Collector):
             "How unlike a digit a picture is. Above 1 the service reports that it is not a digit.",
             EDGES["novelty"],
         )
+        self._doubts = counter("digits_doubts", "Pictures with a reason to doubt the answer.", ("doubt",))
         self.refusals = counter("digits_refusals", "Requests that were refused.", ("reason",))
         self.key_requests = counter(
             "digits_key_requests", "Requests with an API key, by the key's name.", ("key_name",)
@@ -164,6 +168,8 @@ class Metrics(Collector):
         self._warnings = gauge("digits_warnings", "Warnings that /health has now.", ("about",))
         self._ready = gauge("digits_ready", "1 when the service is ready, else 0.")
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
+        for doubt in DOUBTS:
+            self._doubts.labels(doubt)
         for error in errors.STATUS:
             self.refusals.labels(errors.name(error))
         for route in ("/predict", "/read"):  # an autoscaler takes a missing series for a failure
@@ -171,7 +177,8 @@ class Metrics(Collector):
         for outcome in ("served", "refused"):
             self.loads.labels(outcome)
         self._dropped_before = STDERR.dropped
-        self._digits: list[int] = []
+        self._recorded_scores: defaultdict[int, list[Scores]] = defaultdict(list)
+        """Those that `flush` has not added yet, by the number of classes."""
         self._served: tuple[str, str, str] | None = None
 
     def _histogram(self, name: str, description: str, buckets: Sequence[float], *labels: str) -> Histogram:
@@ -197,11 +204,13 @@ class Metrics(Collector):
 
     def count_predictions(self, features: Floats, scores: Scores) -> None:
         """Count the predictions for N pictures. Their features are (N, 784), in [0, 1]."""
-        self._digits += scores.probabilities.argmax(axis=1).tolist()
-        self._probability.values().extend(scores.probabilities.max(axis=1).tolist())
         self._ink.values().extend((features @ _MEAN).tolist())
-        if scores.novelty is not None:
-            self._novelty.values().extend(scores.novelty.tolist())
+        self._recorded_scores[scores.probabilities.shape[1]].append(scores)
+
+    def count_doubts(self, doubts: Iterable[Sequence[str]]) -> None:
+        """Count the pictures that have each doubt. `doubts` are those of each picture."""
+        for doubt in chain.from_iterable(map(set, doubts)):
+            self._doubts.labels(doubt).inc()
 
     def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None, classes: int) -> None:
         """Set the state gauges. `model` is the name, version and graph of the served model, with this many classes."""
@@ -221,14 +230,17 @@ class Metrics(Collector):
 
     def flush(self) -> None:
         """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""
+        for probabilities, novelty in map(Scores.joined, self._recorded_scores.values()):
+            self._predictions.add(probabilities.argmax(axis=1))
+            self._probability.values().extend(probabilities.max(axis=1).tolist())
+            if novelty is not None:
+                self._novelty.values().extend(novelty.tolist())
+        self._recorded_scores.clear()
         for histogram in self._histograms:
             histogram.flush()
         STDERR.flush()
         self._dropped.inc(STDERR.dropped - self._dropped_before)
         self._dropped_before = STDERR.dropped
-        if self._digits:
-            self._predictions.add(self._digits)
-            self._digits.clear()
 
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()

@@ -70,6 +70,8 @@ class Number(TypedDict):
     """What is no digit."""
     left_out: int
     """Number of marks that are about as large as a digit, or dashes."""
+    doubts: Sequence[str]
+    """Why a single digit may be something else, as `/predict` says, and why a number may not be whole."""
     model: ModelName
     ink: NotRequired[Grey]
     """Where the finder, or the ink network, saw ink, if a client asked for it."""
@@ -308,12 +310,25 @@ class ReadNumber:
             return self.one.seen[0].normalized.ink
         return None if self.prepared.finder is None else self.prepared.finder.ink
 
+    @property
+    def doubts(self) -> Sequence[str]:
+        """Why a single digit may be something else, and whether an edge of the picture cuts off several."""
+        if self.one is not None:
+            return self.one.records[0]["doubts"]
+        number = self._around()
+        return ("edge",) * is_cut_off(number.corners, self.prepared.size[::-1], number.height)
+
+    def _around(self) -> Box:
+        """Return the box of what the finder found as a number."""
+        assert self.prepared.findings is not None
+        return Box.around([digit.reach.corners for digit in self.prepared.findings.digits])
+
     def number(self) -> Number:
         """Return the record."""
         boxes, lines = self._places()
         if self.one is not None:
             record = self.one.records[0].copy()
-            del record["preprocessing"], record["model"]
+            del record["preprocessing"], record["model"], record["doubts"]
             record.pop("left_out", None)
             digits = [record]
         else:
@@ -336,6 +351,7 @@ class ReadNumber:
             "digits": digits,
             "marks": [_placed(mark, boxes, lines) for mark in found],
             "left_out": sum(mark.kind not in _SMALL_SEPARATORS for mark in found),
+            "doubts": self.doubts,
             "model": self.classifier.model_name,
         }
         set_accept(number)
@@ -354,9 +370,7 @@ class ReadNumber:
         findings, size = self.prepared.findings, self.prepared.size
         found = [] if findings is None else findings.marks
         if self.one is None:
-            assert findings is not None
-            number = Box.around([digit.reach.corners for digit in findings.digits])
-            return [*found, *[FoundMark("other", number, 0)] * is_cut_off(number.corners, size[::-1], number.height)]
+            return [*found, *[FoundMark("other", self._around(), 0)] * len(self.doubts)]
         # Beside one digit, only clear marks count, and those which `/predict` counts.
         (digit,), _ = self._places()
         if findings is not None and findings.digits:

@@ -11,6 +11,7 @@ import numpy as np
 
 from digits.features import Floats
 from digits.model.classifier import Scores
+from digits.normalization.doubts import with_neighbours_of
 from digits.normalization.normalize import Normalized
 
 _NOVELTY, _USUAL = 0.5, -0.5
@@ -63,7 +64,7 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         # Small parts near it, what the ink network has left of a mark, and faint ink belong to it unless it is clearer
         # without.
         last = ways[-1].normalized
-        margin = -_PLAUSIBLE if last.is_main_part or last.is_less_sure else _CLEARLY_CHEAPER
+        margin = -_PLAUSIBLE if last.is_less_sure else _CLEARLY_CHEAPER
         best = ways[-1] if ways[-1].cost <= ways[0].cost + margin else ways[0]
         chosen.append(_with_rival(best, *ways))
     return chosen
@@ -78,9 +79,9 @@ def better(first: Seen, second: Seen) -> Seen:
         return _with_rival(first, second)
     if first.normalized.other_look != "whole":
         return _with_rival(second, first)
-    left_out = max(first.normalized.left_out, second.normalized.left_out)
+    doubts = with_neighbours_of(first.normalized.doubts, second.normalized.doubts)
     other = first.digit if first.digit != second.digit else None
-    return replace(second, normalized=replace(second.normalized, left_out=left_out), other=other)
+    return replace(second, normalized=replace(second.normalized, doubts=doubts), other=other)
 
 
 def _with_rival(best: Seen, *ways: Seen) -> Seen:

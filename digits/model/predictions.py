@@ -39,6 +39,7 @@ class Prediction(TypedDict, total=False):
     accept: bool
     preprocessing: Sequence[str]
     model: ModelName
+    doubts: Sequence[str]
     left_out: int
     line: int
     box: Any
@@ -86,7 +87,7 @@ def _set_accept(record: Prediction) -> None:
     is_known = record.get("is_digit", record.get("is_known"))
     if is_known is not None and "prediction_set" in record:
         is_sure = record["prediction_set"] == [record["digit"]]
-        record["accept"] = is_sure and is_known and "left_out" not in record
+        record["accept"] = is_sure and is_known and not record.get("doubts")
 
 
 def set_coverage(
@@ -116,11 +117,20 @@ def set_coverage(
         _set_accept(record)
 
 
-def complete(records: Sequence[Prediction], classifier: Classifier, steps: Iterable[Sequence[str]]) -> None:
-    """Add the model and the steps that normalized each picture to N records. The iterable of steps may be infinite."""
-    for record, own_steps in zip(records, steps, strict=False):
+def complete(
+    records: Sequence[Prediction],
+    classifier: Classifier,
+    steps: Iterable[Sequence[str]],
+    doubts: Iterable[Sequence[str]],
+) -> None:
+    """Add the model to N records, with the steps that normalized each picture, and its doubts. They may be infinite."""
+    for record, own_steps, own_doubts in zip(records, steps, doubts, strict=False):
         record["preprocessing"] = own_steps
         record["model"] = classifier.model_name
+        record["doubts"] = own_doubts
+        if own_doubts:
+            record["left_out"] = len(own_doubts)
+            _set_accept(record)
 
 
 def predict(
@@ -170,11 +180,8 @@ class Judged:
         steps = [each.normalized.steps for each in seen]
         records = predictions(classifier, scores, are_normalized(steps), [each.other for each in seen])
         has_digits = classifier.class_names is None  # of letters, say, some are solid or have marks inside
-        complete(records, classifier, steps)
-        for record, each in zip(records, seen, strict=True):
-            if marks := each.normalized.left_out + has_digits * each.normalized.doubts:
-                record["left_out"] = marks
-                _set_accept(record)
+        doubts = [[doubt for doubt in each.normalized.doubts if has_digits or doubt == "neighbour"] for each in seen]
+        complete(records, classifier, steps, doubts)
         return cls(classifier, all_scores, seen, scores, records)
 
     @classmethod

@@ -44,20 +44,17 @@ def are_mnist_form(features: Floats) -> NDArray[np.bool_]:
         bool (N,)
     """
     pictures = features.reshape(-1, SIDE, SIDE)
-    rows, columns = pictures @ _ONES, _ONES @ pictures
-    longer = np.maximum(_extents(rows), _extents(columns))
-    offsets = np.maximum(np.abs(rows @ _FROM_MIDDLE), np.abs(columns @ _FROM_MIDDLE))
+    sums = np.empty((len(pictures), 2, SIDE), dtype=np.float32)
+    rows, columns = sums[:, 0], sums[:, 1]
+    np.matmul(pictures, _ONES, out=rows)
+    np.matmul(_ONES, pictures, out=columns)
+    inked = sums > 0
+    longer = SIDE - (inked.argmax(axis=2) + inked[:, :, ::-1].argmax(axis=2)).min(axis=1)
+    offsets = np.abs(sums @ _FROM_MIDDLE).max(axis=1)
     in_form: NDArray[np.bool_] = (
         (longer >= BOX - 1) & (longer <= BOX) & (offsets < 0.53 * rows.sum(axis=1)) & (features.max(axis=1) >= 0.5)
     )
     return in_form
-
-
-def _extents(sums: Floats) -> NDArray[np.int_]:
-    """Return how many rows, or columns, each picture's ink spans, from the sums of its rows or columns, (N, 28)."""
-    inked = sums > 0
-    extents: NDArray[np.int_] = SIDE - inked.argmax(axis=1) - inked[:, ::-1].argmax(axis=1)
-    return extents
 
 
 def are_normalized(steps: Sequence[Sequence[str]]) -> NDArray[np.bool_]:

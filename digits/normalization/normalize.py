@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
+from digits.normalization.doubts import with_neighbours_of
 from digits.normalization.look import VIEW_SIDE, Look, OtherLook, reduced_view
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import moved
@@ -99,23 +100,19 @@ class Normalized:
     """uint8 (28, 28). If there are no steps, the unchanged input: uint8, or floats in [0, 1]."""
     steps: tuple[str, ...]
     """The steps that changed the picture, in order. () if it is unchanged."""
-    left_out: int = 0
-    """Number of marks beside the digit that look like other digits of a number."""
     ink: Grey | None = None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
     part: Part = WHOLE
     """The part of the picture that the digit is in."""
-    doubts: int = 0
-    """Number of dots above or below the digit, as of a question mark, and of marks in its loops, as the eyes of a face.
-    1 more each if an edge of the picture cuts it off, if it is solid or a disc with a symbol, and if `is_main_part`."""
+    doubts: tuple[str, ...] = ()
+    """Why it may be something else than one whole digit. A word is repeated for each mark that it is about."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
     other_look: OtherLook | None = None
     """How `second_look` can see the picture in another way. None if it cannot."""
-    is_main_part: bool = False
-    """Whether it is the largest part of the digit, without small ones near it."""
     is_less_sure: bool = False
-    """Whether it is without a mark of which the ink network has erased a part, or that is only fainter than it."""
+    """Whether it is without a mark of which the ink network has erased a part, or that is only fainter than it, or
+    without small parts near it."""
     without_mark: "Normalized | None" = None
     """The digit without a mark around or below all other parts, or without small marks near it, if there are any. The
     network chooses."""
@@ -245,15 +242,15 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
     inner = _grown(box if fine is found else extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
     redrawn = redraw(fine.ink[inner] * mask)
+    is_solid = ("solid",) * _is_solid(redrawn.pixels)
+    is_button = ("button",) * (redrawn.change == "thinned" and _is_button(fine.kept[inner]))
     return Normalized(
         redrawn.pixels,
         tuple(filter(None, ("inverted" if is_dark else "", "cropped", redrawn.change, "centered"))),
-        found.left_out,
         seen,
         _part(box, view.shape),
-        found.doubts + _is_solid(redrawn.pixels) + (redrawn.change == "thinned" and _is_button(fine.kept[inner])),
+        (*found.doubts, *is_solid, *is_button),
         found.is_alone,
-        is_main_part=found.is_main_part,
         is_less_sure=found.is_less_sure,
     )
 
@@ -319,10 +316,8 @@ class _Found:
     """(height, width): how much of each pixel is ink."""
     kept: Mask
     """(height, width): the pixels of the digit."""
-    left_out: int
-    doubts: int
+    doubts: tuple[str, ...]
     is_alone: bool
-    is_main_part: bool = False
     is_less_sure: bool = False
 
     @property
@@ -363,8 +358,8 @@ def _find(view: Grey, paper: EvenPaper | None, part: Part | None = None, near: M
         if parts.totals.max() >= _MIN_TOTAL:
             inner = _digit(ink, parts)
             is_alone = inner.is_alone and not is_less_sure
-            left_out = max(inner.left_out, found[0].left_out if is_less_sure else 0)
-            found.append(replace(inner, is_less_sure=is_less_sure, is_alone=is_alone, left_out=left_out))
+            doubts = with_neighbours_of(found[0].doubts, inner.doubts) if is_less_sure else inner.doubts
+            found.append(replace(inner, is_less_sure=is_less_sure, is_alone=is_alone, doubts=doubts))
     elif (main := _main_part(found[0], parts)) is not None:
         found.append(main)
     return found
@@ -378,8 +373,8 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     totals = parts.totals if among is None else parts.totals * among
     if np.count_nonzero(totals) == 1:
         only = int(totals.argmax())
-        doubts = int(is_cut_off(parts.corners[only].tolist(), ink.shape, parts.sides[only]))
-        return _Found(ink, parts.labels == only, 0, doubts, is_alone=True)
+        is_cut = is_cut_off(parts.corners[only].tolist(), ink.shape, parts.sides[only])
+        return _Found(ink, parts.labels == only, ("edge",) * is_cut, is_alone=True)
     at_edge = np.asarray(parts.margins.min(axis=1) == 0)
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     corners, side = parts.corners, parts.sides[main]
@@ -392,7 +387,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     heights = parts.boxes[:, 3] / parts.boxes[main, 3]
     is_digit_like = (heights >= 0.35) & (heights <= 2)
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
-    left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
+    neighbours = ("neighbour",) * int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
         is_other &= ~at_edge | (np.maximum(apart, parts.margins[main].min()) <= 0.1 * side)
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)
@@ -402,12 +397,12 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
         is_kept |= added
         whole = np.concatenate([corners[is_kept, :2].min(axis=0), corners[is_kept, 2:].max(axis=0)])
         apart, side = _gaps(corners, whole).max(axis=1), (whole[2:] - whole[:2]).max()
-    return _Found(ink, is_kept[parts.labels], left_out, _doubts(parts, is_kept), is_alone)
+    return _Found(ink, is_kept[parts.labels], (*neighbours, *_doubts(parts, is_kept)), is_alone)
 
 
-def _doubts(parts: Parts, is_kept: Mask) -> int:
-    """Return how many dots are right above or below the digit and how many marks are in the loops of its largest part,
-    and 1 more if an edge of the picture cuts it off.
+def _doubts(parts: Parts, is_kept: Mask) -> tuple[str, ...]:
+    """Return a doubt for each dot right above or below the digit and for each mark in the loops of its largest part,
+    and one if an edge of the picture cuts it off.
     """
     left, top = parts.corners[is_kept, :2].min(axis=0).tolist()
     right, bottom = parts.corners[is_kept, 2:].max(axis=0).tolist()
@@ -418,7 +413,8 @@ def _doubts(parts: Parts, is_kept: Mask) -> int:
     is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
     is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
     main = int((parts.totals * is_kept).argmax())
-    return int(np.count_nonzero(is_dot)) + int(is_cut) + _marks_in_loops(parts, main)
+    dots = int(np.count_nonzero(is_dot))
+    return (*("dotted",) * dots, *("inside",) * _marks_in_loops(parts, main), *("edge",) * is_cut)
 
 
 def is_cut_off(corners: Sequence[int], shape: tuple[int, ...], side: int) -> bool:
@@ -504,7 +500,7 @@ def _main_part(found: _Found, parts: Parts) -> _Found | None:
         return None
     is_beside = _gaps(parts.corners[others], parts.corners[main]).max(axis=1) >= 0
     if is_beside.all() and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
-        return replace(found, kept=parts.labels == main, doubts=found.doubts + 1, is_main_part=True)
+        return replace(found, kept=parts.labels == main, doubts=(*found.doubts, "specks"), is_less_sure=True)
     return None
 
 

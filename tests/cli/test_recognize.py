@@ -60,6 +60,7 @@ def test_each_picture_gets_a_line_with_the_classifiers_answer(
             "probabilities": pytest.approx(row.tolist(), abs=1e-6),
             "preprocessing": [],
             "model": {"name": "mnist-dense", "version": published.manifest.version},
+            "doubts": [],
         }
 
 

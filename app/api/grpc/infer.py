@@ -10,7 +10,7 @@ from app.api.open_inference.reply import output_tensor, to_bytes
 from app.api.open_inference.request import InferRequest, RequestedOutput, only_input, requested_outputs
 from app.api.open_inference.tensors import pictures_from_tensor
 from app.errors import InvalidBody
-from app.inference.batching import BatchResult
+from app.inference.batching import Inference
 from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
@@ -61,7 +61,7 @@ def _typed_data(tensor: Any) -> list[Any]:
     return list(getattr(tensor.contents, field)) if field else []
 
 
-def infer_answer(request: InferRequest, result: BatchResult) -> Answer:
+def infer_answer(request: InferRequest, result: Inference) -> Answer:
     manifest = result.classifier.manifest
     message = ModelInferResponse(model_name=manifest.name, model_version=str(manifest.version), id=request.id)
     for output in request.outputs:

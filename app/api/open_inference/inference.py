@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
-from app.inference.data_plane import DataPlane, Inference
+from app.inference.batching import Inference
+from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from app.inference.model_registry import ModelRegistry
 from digits.errors import DigitsError

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from app.api.open_inference.request import PROBABILITIES, InferRequest, RequestedOutput
 from app.asgi.route import JSON, Reply
-from app.inference.batching import BatchResult
+from app.inference.batching import Inference
 from digits.model.predictions import to_json
 
 HEADER_LENGTH = b"inference-header-content-length"
 
 
-def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
+def infer_reply(request: InferRequest, batch: Inference) -> Reply:
     """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
@@ -34,7 +34,7 @@ def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
     return Reply(b"".join((header, *binary)), batch.classifier.model_id, batch.pass_rows, headers=headers)
 
 
-def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]:
+def output_tensor(output: RequestedOutput, batch: Inference) -> dict[str, Any]:
     """Return an output with its name, datatype and shape, and with its values as `data`, row by row."""
     probabilities = batch.scores.probabilities
     rows, classes = probabilities.shape

@@ -15,7 +15,7 @@ from app.api.tensorflow_serving.request import Verb, read_request
 from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_metadata, model_status
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest
 from app.errors import NotFound, WrongMethod
-from app.inference.batching import BatchResult
+from app.inference.batching import Inference
 from app.input.body import read_inflated
 from app.telemetry.access_log import REQUEST
 from digits.model import artifact
@@ -93,7 +93,7 @@ def no_such_path(scope: Scope) -> NotFound:
     return NotFound(f"Malformed request: {request}; there is nothing at this path, expected /v1/models/{artifact.NAME}")
 
 
-def predict_reply(key: str, result: BatchResult) -> Reply:
+def predict_reply(key: str, result: Inference) -> Reply:
     """Return an object that maps `key` to the probabilities of each picture, as "results" each with its label."""
     values: Any = result.scores.probabilities
     if key == "results":

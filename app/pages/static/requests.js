@@ -149,8 +149,8 @@ export class ReadingRequests {
 function withPrediction(reading, prediction, { isUnfinished }) {
   const digit = { line: 0, ...reading?.digits[0], ...prediction, isUnfinished };
   const { accept, marks } = reading ?? { ...prediction, marks: [] };
-  const { ink, model } = prediction;
-  return withDoubt({ digits: [digit], marks, accept, model, ink });
+  const { doubts, ink, model } = prediction;
+  return withDoubt({ digits: [digit], marks, doubts, accept, model, ink });
 }
 
 /**

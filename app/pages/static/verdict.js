@@ -4,6 +4,17 @@ const PROBABLE_BELOW = 0.9;
 const STRANGER = "□"; // stands for what does not look like a digit
 const DOUBT = "?"; // follows what a person should check
 
+/** What a doubt of the service means, after “but”. */
+const DOUBTS = {
+  neighbour: "the picture shows more than that",
+  dotted: "it has a dot above or below it",
+  inside: "there are marks inside of it",
+  edge: "an edge of the picture cuts it off",
+  specks: "there are small marks near it",
+  solid: "it is a solid shape",
+  button: "it looks like a button",
+};
+
 const DIGITS = [..."0123456789"];
 
 let names = null; // of the model's classes, or null if they are the digits
@@ -55,11 +66,11 @@ export function linesOf(digits, write = character) {
   return lines;
 }
 
-/** Return a reading whose only digit is unsure if the reading is, because marks were not read. */
+/** Return a reading whose only digit is unsure if the reading is, because of marks or other doubts. */
 export function withDoubt(reading) {
   const [digit, ...others] = reading.digits;
   if (others.length > 0 || !isUnsure(reading)) return reading;
-  return { ...reading, digits: [{ ...digit, accept: false }] };
+  return { ...reading, digits: [{ ...digit, accept: false, doubts: reading.doubts }] };
 }
 
 /** Return a text with words for its signs of doubt, for the name of a file. */
@@ -97,9 +108,9 @@ export function verdict(answer) {
   return { state: "answer", digit, sentence, more: set ? `Only ${label(best)} is plausible.` : "" };
 }
 
-/** Say what is plausible, and why a person should check it. Both come from the prediction set. */
+/** Say what is plausible, and why a person should check it: because of the prediction set, or of the service's doubts. */
 function doubt(answer) {
-  const { digit: best, probabilities, prediction_set: set, isUnfinished } = answer;
+  const { digit: best, probabilities, prediction_set: set, doubts = [], isUnfinished } = answer;
   const guess = `${a(best)} (${percent(probabilities[best])})`;
   if (isUnfinished) return `So far, it may be ${guess}.`;
   const likeness = `it looks most like ${guess}`;
@@ -109,7 +120,7 @@ function doubt(answer) {
   let reason = `this model's calibration cannot rule out ${isAny ? `any other ${kind()}` : either(rivals)}`;
   if (set.length === 0) reason = `no ${kind()} is probable enough for this model's calibration`;
   else if (!set.includes(best)) reason = `this model's calibration rules out all but ${either(rivals)}`;
-  else if (rivals.length === 0) reason = "the picture shows more than that";
+  else if (rivals.length === 0) reason = [...new Set(doubts)].map((word) => DOUBTS[word]).join(", and ") || DOUBTS.neighbour;
   return `Not sure: ${likeness}, but ${reason}.`;
 }
 

@@ -112,8 +112,8 @@ def test_predict_says_that_further_digits_were_left_out(client: httpx.Client) ->
     number = client.post("/predict", files={"file": NUMBER}).raise_for_status().json()
     one = client.post("/predict", files={"file": PHOTO}).raise_for_status().json()
 
-    assert (number["left_out"], number["accept"]) == (3, False)
-    assert ("left_out" not in one, one["accept"]) == (True, True)
+    assert (number["doubts"], number["left_out"], number["accept"]) == (["neighbour"] * 3, 3, False)
+    assert (one["doubts"], "left_out" not in one, one["accept"]) == ([], True, True)
 
 
 def test_coverage_and_pixels_can_be_requested(client: httpx.Client) -> None:

@@ -179,7 +179,7 @@ def test_a_version_without_calibration_refuses_the_options_about_trust(reloading
         for params in ({"coverage": 0.99}, {"per_class": True}, {"include": "pixels,saliency"})
     ]
 
-    assert list(answer) == ["digit", "probability", "probabilities", "preprocessing", "model"]
+    assert list(answer) == ["digit", "probability", "probabilities", "preprocessing", "model", "doubts"]
     assert refusals == [
         f"query parameter 'coverage': version {SERVED} has no prediction sets",
         f"query parameter 'per_class': version {SERVED} has no prediction sets",

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import Overloaded
-from app.inference.batching import MAX_WAITING_ROWS, PASS_ROWS, Batcher, BatchResult
+from app.inference.batching import MAX_WAITING_ROWS, PASS_ROWS, Batcher, Inference
 from app.telemetry.metrics import Metrics
 from digits.features import Floats, Grey, to_features
 from digits.model.artifact import SHIPPED
@@ -49,7 +49,7 @@ def run(classifier: Watched) -> Run:
 
 
 def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifier: Watched, pictures: Grey) -> None:
-    async def together(batcher: Batcher) -> list[BatchResult]:
+    async def together(batcher: Batcher) -> list[Inference]:
         return await asyncio.gather(*(batcher.classify(pictures[index : index + 1]) for index in range(40)))
 
     answers = run(together)
@@ -70,7 +70,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
     )
     sent = [pictures[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
-    async def together(batcher: Batcher) -> list[BatchResult]:
+    async def together(batcher: Batcher) -> list[Inference]:
         return await asyncio.gather(
             *(
                 batcher.classify(to_features(some).reshape(some.shape) if floats else some)
@@ -105,22 +105,22 @@ def test_a_large_request_lets_small_ones_go_first(run: Run, classifier: Watched,
 def test_requests_beyond_the_queue_are_refused_and_the_others_answered(run: Run, pictures: Grey) -> None:
     requests = MAX_WAITING_ROWS // PASS_ROWS
 
-    async def crowd(batcher: Batcher) -> list[BatchResult | BaseException]:
-        async def ask() -> BatchResult:
+    async def crowd(batcher: Batcher) -> list[Inference | BaseException]:
+        async def ask() -> Inference:
             return await batcher.classify(pictures[:PASS_ROWS])
 
         return await asyncio.gather(*(ask() for _ in range(requests + 3)), return_exceptions=True)
 
     answers = run(crowd)
 
-    assert [type(answer) for answer in answers] == [BatchResult] * requests + [Overloaded] * 3
+    assert [type(answer) for answer in answers] == [Inference] * requests + [Overloaded] * 3
 
 
 def test_all_pictures_of_a_request_are_classified_by_one_version(pictures: Grey) -> None:
     folder = max((SHIPPED / "mnist-dense").iterdir())
     old, new = Watched.load(folder), Watched.load(folder)
 
-    async def swapped() -> BatchResult:
+    async def swapped() -> Inference:
         registry = [old]
         batcher = Batcher(lambda: registry[0], Metrics())
         large = asyncio.ensure_future(batcher.classify(pictures))

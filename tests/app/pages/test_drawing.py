@@ -137,7 +137,12 @@ def paste(page: Page, *, name: str, content: bytes, kind: str = "image/png") -> 
 
 
 def answer_with(
-    *lines: str, unsure: Sequence[int] = (), strangers: Sequence[int] = (), left_out: int = 0, **fields: Any
+    *lines: str,
+    unsure: Sequence[int] = (),
+    strangers: Sequence[int] = (),
+    left_out: int = 0,
+    doubts: Sequence[str] = (),
+    **fields: Any,
 ) -> Callable[[Route], None]:
     """Return a route handler for ANSWERS. Each digit is 30 pixels wide and 40 high, in a grid of 50.
 
@@ -162,17 +167,18 @@ def answer_with(
     model = {"name": "mnist-dense", "version": SHIPPED_VERSION}
     box = {"x": 300, "y": 200, "width": 20, "height": 10}
     mark = {"kind": "other", "box": box, "line": len(lines) - 1, "after": len(lines[-1])}
-    accept = left_out == 0 and all(digit["accept"] for digit in digits)
+    accept = not left_out and not doubts and all(digit["accept"] for digit in digits)
     reading = {
         "text": "\n".join(lines),
         "lines": lines,
         "digits": digits,
         "marks": [mark] * left_out,
         "left_out": left_out,
+        "doubts": doubts,
         "accept": accept,
         "model": model,
     }
-    prediction = digits[0] | {"preprocessing": [], "model": model}
+    prediction = digits[0] | {"preprocessing": [], "model": model, "doubts": doubts}
     return lambda route: route.fulfill(json=reading if "/read" in route.request.url else prediction)
 
 
@@ -539,6 +545,15 @@ def test_a_doubt_is_one_sentence_about_the_digits_of_the_prediction_set(open_pag
     assert {int(each) for each in re.findall(r"\ban? (\d)\b", sentence)} == set(digit["prediction_set"])
     assert "0.0" not in sentence
     expect(page.locator("#more")).to_have_text("")
+
+
+def test_the_sentence_names_each_doubt_once(page: Page) -> None:
+    page.route(ANSWERS, answer_with("2", doubts=["dotted", "dotted", "edge"]))
+
+    draw(page, *STROKES[4])
+
+    doubts = "it has a dot above or below it, and an edge of the picture cuts it off"
+    expect(page.locator("#sentence")).to_have_text(f"Not sure: it looks most like a 2 (>99.9 %), but {doubts}.")
 
 
 def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page: Page) -> None:

@@ -4,7 +4,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -87,6 +89,20 @@ def test_each_metric_counts_what_the_client_sent(service: Service, digit_picture
     assert added("digits_pass_pictures_sum") == len(predictions)
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == len(digit_pictures)
     assert added("digits_queue_seconds_sum") > 0
+
+
+def test_a_picture_counts_once_for_each_of_its_doubts(service: Service) -> None:
+    sheet = np.full((260, 240), 220, np.uint8)
+    cv2.ellipse(sheet, (120, 130), (45, 70), 0, 0, 360, 60, 10)
+    for y in (110, 150):
+        cv2.circle(sheet, (120, y), 9, 60, -1)
+    files = {"file": cv2.imencode(".png", sheet)[1].tobytes()}
+    before = Scrape(service.client).of("digits_doubts_total", "doubt")
+
+    doubts = [service.client.post(path, files=files).json()["doubts"] for path in ("/predict", "/read")]
+
+    assert doubts == [["inside", "inside"]] * 2
+    assert Scrape(service.client).of("digits_doubts_total", "doubt") - before == {("inside",): 2}
 
 
 def test_an_autoscaler_finds_the_durations_of_requests_before_the_first_one() -> None:

@@ -350,16 +350,32 @@ def solid(sheet: Grey) -> None:
     cv2.circle(sheet, (120, 130), 50, 60, -1)
 
 
-@pytest.mark.parametrize("draw", [question_mark, cut_off, dot_in_its_loop, solid])
-def test_what_a_digit_does_not_have_counts_as_left_out(classifier: Classifier, draw: Callable[[Grey], None]) -> None:
+def play_button(sheet: Grey) -> None:
+    solid(sheet)
+    cv2.fillPoly(sheet, [np.array([(103, 100), (103, 160), (152, 130)])], 220)
+
+
+@pytest.mark.parametrize(
+    ("draw", "doubt"),
+    [
+        (question_mark, "dotted"),
+        (cut_off, "edge"),
+        (dot_in_its_loop, "inside"),
+        (solid, "solid"),
+        (play_button, "button"),
+    ],
+)
+def test_what_a_digit_does_not_have_is_a_doubt(
+    classifier: Classifier, draw: Callable[[Grey], None], doubt: str
+) -> None:
     sheet = np.full((260, 240), 220, np.uint8)
     draw(sheet)
 
     (record,) = predict(classifier, [normalize(sheet)])
     number = read_number(classifier, Picture(encoded(sheet)))
 
-    assert (record["left_out"], record["accept"]) == (1, False)
-    assert (number["left_out"], number["accept"]) == (1, False)
+    assert (record["doubts"], record["left_out"], record["accept"]) == ([doubt], 1, False)
+    assert (number["doubts"], number["left_out"], number["accept"]) == ([doubt], 1, False)
 
 
 def test_an_exponent_is_a_further_digit(classifier: Classifier, mnist: Mnist) -> None:
@@ -369,7 +385,7 @@ def test_an_exponent_is_a_further_digit(classifier: Classifier, mnist: Mnist) ->
 
     (record,) = predict(classifier, [normalize(page)])
 
-    assert (record["left_out"], record["accept"]) == (1, False)
+    assert (record["doubts"], record["left_out"], record["accept"]) == (["neighbour"], 1, False)
     assert read_number(classifier, Picture(encoded(page)))["accept"] is False
 
 
@@ -381,7 +397,8 @@ def test_a_point_behind_the_digit_and_a_digit_that_touches_an_edge_do_not_count(
 
     records = predict(classifier, [normalize(each) for each in (point, page[:, 20:], page[47:])])
 
-    assert [(record["digit"], record["accept"], "left_out" in record) for record in records] == [(3, True, False)] * 3
+    assert [(record["digit"], record["accept"], record["doubts"]) for record in records] == [(3, True, [])] * 3
+    assert not any("left_out" in record for record in records)
 
 
 def faintly_shadowed(sheet: Grey) -> Grey:
@@ -425,7 +442,7 @@ def test_a_printed_word_near_the_digit_is_left_out_and_the_answer_is_not_accepte
     (record,) = predict(classifier, [normalize(sheet)])
     number = read_number(classifier, Picture(encoded(sheet)))
 
-    assert (record["digit"], record["left_out"], record["accept"]) == (9, 1, False)
+    assert (record["digit"], record["doubts"], record["left_out"], record["accept"]) == (9, ["specks"], 1, False)
     assert (number["text"], number["accept"]) == ("9", False)
 
 

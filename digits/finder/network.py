@@ -48,18 +48,18 @@ class Maps:
 class Decoding:
     """How to decode the maps. `training.finder.decoding` fits these values, and they stand in the manifest."""
 
-    least_heat: float = 0.36
+    least_heat: float = 0.38
     """A digit's centre has at least this heat."""
     doubtful_heat: float = 0.2
     """Between this and `least_heat`, something may be a digit that is not read."""
-    mark_heat: float = 0.4
+    mark_heat: float = 0.3
     """A mark's centre has at least this heat."""
-    mark_weight: float = 0.6
+    mark_weight: float = 0.8
     """Where a digit and a mark compete, the mark's probability is multiplied by this. The larger one wins."""
-    rival: float = 0.5
+    rival: float = 0.4
     """A mark that has lost to a digit remains if it is at least this many times as probable as the digit."""
     certain_heat: float = 0.6
-    """A centre with at least this heat is a digit, whatever it looks like."""
+    """A centre with at least this heat is a digit, whatever it looks like. One with less is not accepted."""
     heat_weight: float = 1.5
     most_strange: float = 0.5
     """Another centre is no digit if its novelty, less `heat_weight` times its heat, is above `most_strange`."""

@@ -168,16 +168,21 @@ def _is_enough(views: Sequence[View], side: int, certain: float) -> bool:
 
 
 def _closer(eye: Eye, view: View) -> View | None:
-    """Return a view in which the digits have the best height. None if they have it already, or for one large digit."""
+    """Return a view in which the digits have the best height. None if they have it already.
+
+    None also for one large digit. Of a part around ink, several digits may be too large to be seen.
+    """
     height = typical_height(view.digits) if view.digits else 0
-    if not height or (len(view.digits) == 1 and height > _LARGE):
+    is_part = (view.left, view.top) != (0, 0)
+    if not height or (len(view.digits) == 1 and height > _LARGE and not is_part):
         return None
     scale = view.scale * _HEIGHT / height
     if 1 / _NEAR_ENOUGH < scale / view.scale < _NEAR_ENOUGH:
         return None
     if math.prod(eye.size) * scale * scale <= _PART_PIXELS:
         return eye.view(scale)
-    return eye.view(scale, _part([each.corners for each in view.digits], view, _MARGIN * height / view.scale, eye.size))
+    found = [each.corners for each in (*view.digits, *view.doubts)]
+    return eye.view(scale, _part(found, view, _MARGIN * height / view.scale, eye.size))
 
 
 def _around_ink(view: View, size: tuple[int, int]) -> _Part | None:

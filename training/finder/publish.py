@@ -53,7 +53,7 @@ seed ({seed}) determine the scenes.
 
 Each part has scenes of its own, so that their losses are not wholly comparable.
 
-How its maps are decoded stands in the manifest. Of {decoding_scenes} further scenes with two digits or more, read with
+How its maps are decoded stands in the manifest. Of {decoding_scenes} further clear scenes, read with
 version {reader} of the shipped model, {right:.3f} are read right, {accepted:.3f} are accepted, and {accepted_wrong:.3f}
 are accepted and wrong. The scenes are harder than most pictures.
 

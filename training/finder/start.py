@@ -15,6 +15,9 @@ _FORGOTTEN = 0.15
 _NEW_SCALE, _NEW_SHIFT = 0.6, 0.05
 """Of the batch normalization of new channels."""
 
+_SHARE = 0.8
+"""Of the weights after a part, in the mean of them and of those before."""
+
 
 def begin_as(graph: bytes, seen: Floats) -> Any:
     """Return a network that begins with what the network of a serving graph knows.
@@ -46,17 +49,17 @@ def begin_as(graph: bytes, seen: Floats) -> Any:
     return network
 
 
-def mean_of(first: bytes, second: bytes) -> bytes:
-    """Return the serving graph whose weights are the means of those of two graphs, of which one began as the other.
+def mean_of(start: bytes, trained: bytes) -> bytes:
+    """Return the serving graph whose weights are the weighted means of those of a graph and of what it became.
 
     It is better than each of them (Wortsman et al. 2022).
     """
-    model, others = (onnx.load_from_string(graph) for graph in (first, second))
+    model, others = (onnx.load_from_string(graph) for graph in (start, trained))
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in others.graph.initializer}
     for each in model.graph.initializer:
         own = onnx.numpy_helper.to_array(each)
         if own.dtype == np.float32:
-            each.CopyFrom(onnx.numpy_helper.from_array((own + weights[each.name]) / 2, each.name))
+            each.CopyFrom(onnx.numpy_helper.from_array((1 - _SHARE) * own + _SHARE * weights[each.name], each.name))
     graph: bytes = model.SerializeToString()
     return graph
 

@@ -31,12 +31,7 @@ def test_a_digit_is_read_without_doubt(client: httpx.Client, file: Path) -> None
     assert (reply["digit"], reply["prediction_set"], reply["is_digit"]) == (shown, [shown], True)
 
 
-LEANING_ONE = pytest.mark.xfail(strict=True, reason="the finder takes the 1, which leans, for a slash")
-
-
-@pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=[LEANING_ONE] * ("314" in file.stem), id=name(file)) for file in NUMBERS]
-)
+@pytest.mark.parametrize("file", NUMBERS, ids=name)
 def test_a_number_is_read_line_by_line(client: httpx.Client, file: Path) -> None:
     _kind, *lines = file.stem.split("-")
 

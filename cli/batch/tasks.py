@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from digits.finder.read import Marks, Number, ambiguous_count, non_digit_count, read_number, set_accept
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
+from digits.normalization.doubts import DOUBTS
 from digits.normalization.mnist_form import Mode
 from digits.normalization.normalize import Normalized
 from digits.percent import percent
@@ -63,8 +64,11 @@ class Predict:
             remarks.append(f"may be {' or '.join(names[index] for index in prediction_set)}")
         if not answer.get("is_digit", answer.get("is_known", True)):
             remarks.append("not a digit?" if classifier.class_names is None else "none of the classes?")
-        if "left_out" in answer:
+        doubts = answer["doubts"]
+        if "neighbour" in doubts:
             remarks.append("more digits? `read` reads them all")
+        if others := [doubt for doubt in DOUBTS if doubt in doubts and doubt != "neighbour"]:
+            remarks.append(f"doubts: {' '.join(others)}")
         return ", ".join(remarks)
 
 

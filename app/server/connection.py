@@ -1,4 +1,4 @@
-"""One connection: uvicorn's protocol, which gets a complete head, then its body, and after the reply the next head.
+"""One connection: uvicorn's protocol gets a complete head, then its body, and after the reply the next head.
 
 uvicorn parses all that a client sends at once, which takes a hundred times the memory of the bytes. Early bytes wait.
 """
@@ -56,10 +56,11 @@ class Connection(asyncio.Protocol):
         self._pass_on()
 
     def end_request(self) -> None:
-        self._is_answering = False  # the rest of the body goes to uvicorn, which throws it away
-        if self._missing:
+        self._is_answering = False
+        if self._missing:  # the rest of the body goes to uvicorn at once, which throws it away
             self._limit_head(REST_SECONDS)
-        if self._held:
+            self._pass_on()
+        elif self._held:
             self._turns.wait(self._pass_on)
 
     def _limit_head(self, seconds: float) -> None:
@@ -79,7 +80,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self) -> bytes:
         if self._missing or self._is_answering:
-            used = min(len(self._held), self._missing, _PART_BYTES)
+            used = min(len(self._held), self._missing, _PART_BYTES if self._is_answering else self._missing)
             part, self._missing = bytes(self._held[:used]), self._missing - used
         else:
             if self._held and self._head_timer.cancelled():

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from app.errors import NoRoom
 from app.inference import decoding
-from app.inference.batching import PASS_ROWS
-from app.inference.data_plane import DataPlane, Inference
+from app.inference.batching import PASS_ROWS, Inference
+from app.inference.data_plane import DataPlane
 from app.inference.decoding import prepare_pictures
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch

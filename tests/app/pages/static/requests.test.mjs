@@ -52,7 +52,7 @@ async function wait(milliseconds) {
 const ask = (body = "drawing", { isUnfinished = false, ignoresSeparators = false, ...options } = {}) =>
   requests.request(async () => ({ body, type: "image/png", isUnfinished, ignoresSeparators }), options);
 const urls = () => sent.map(({ url }) => url);
-const prediction = (digit, fields = {}) => ({ digit, model: MODEL, ...fields });
+const prediction = (digit, fields = {}) => ({ digit, model: MODEL, doubts: [], ...fields });
 const number = (...digits) => ({ digits: digits.map((digit) => ({ digit })), lines: ["1"], marks: [], model: MODEL });
 const shown = () => readings.map(({ digits }) => digits.map(({ digit }) => digit));
 
@@ -80,7 +80,7 @@ test("several digits are one request, and one digit gets its prediction too", as
   await sent[2].reply(prediction(7, { preprocessing: ["cropped"], accept: true }));
 
   assert.deepEqual(urls(), [READ, READ, PREDICT]);
-  const whole = { marks: [MARK], accept: false, model: MODEL, ink: undefined };
+  const whole = { marks: [MARK], doubts: [], accept: false, model: MODEL, ink: undefined };
   const digit = { line: 0, ...prediction(7), preprocessing: ["cropped"], accept: false, isUnfinished: false };
   assert.deepEqual(readings.at(-1), { ...whole, digits: [digit] });
   assert.equal(readings.at(-2).digits[0].accept, false); // the page never shows it as sure

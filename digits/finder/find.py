@@ -77,6 +77,8 @@ class FoundDigit:
     heat: float
     classes: Floats
     """The finder's probability of each digit, float32 (10,)."""
+    mark: float
+    """The finder's probability that it is a mark, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Finder:
                 line,
                 each.heat,
                 each.classes[:DIGITS] / max(each.classes[:DIGITS].sum(), 1e-6),
+                float(each.classes[DIGITS:].sum()),
             )
             for line, row in enumerate(lines)
             for each in row

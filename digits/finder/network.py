@@ -59,12 +59,14 @@ class Decoding:
     rival: float = 0.4
     """A mark that has lost to a digit remains if it is at least this many times as probable as the digit."""
     certain_heat: float = 0.6
-    """A centre with at least this heat is a digit, whatever it looks like. One with less is not accepted."""
+    """A centre with at least this heat is a digit, whatever it looks like."""
     heat_weight: float = 1.5
     most_strange: float = 0.5
     """Another centre is no digit if its novelty, less `heat_weight` times its heat, is above `most_strange`."""
     most_novelty: float = 0.8
     """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
+    most_mark: float = 0.1
+    """A digit that is a mark with a higher probability than this is not accepted."""
     share: float = 0.3
     """Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
 

@@ -336,24 +336,24 @@ class ReadNumber:
         rows = [""] * (lines[-1] + 1)
         finder = None if self.one is not None else self.prepared.finder
         most_novelty = np.inf if finder is None else finder.decoding.most_novelty
-        certain_heat = 0 if finder is None else finder.decoding.certain_heat
-        for digit, line, box, heat in zip(digits, lines, boxes, self._heats(), strict=True):
+        maybe_marks = [] if finder is None else self._maybe_marks(finder.decoding.most_mark)
+        for index, (digit, line, box) in enumerate(zip(digits, lines, boxes, strict=True)):
             rows[line] += str(digit["digit"])
             others = [each.height for each, its in zip(boxes, lines, strict=True) if its == line and each is not box]
             others = others or [each.height for each in boxes]
             size = box.height / np.median(others)
             if digit.get("novelty", 0) > most_novelty or not _SMALL < size < 1 / _SMALL:
                 digit["is_digit"] = digit["accept"] = False
-            if "accept" in digit and heat < certain_heat:  # it may be a mark
+            if index in maybe_marks and "accept" in digit:
                 digit["accept"] = False
             digit["line"], digit["box"] = line, box
-        found = self._marks()
+        marks = self._marks()
         number: Number = {
             "text": "\n".join(rows),
             "lines": rows,
             "digits": digits,
-            "marks": [_placed(mark, boxes, lines) for mark in found],
-            "left_out": sum(mark.kind not in _SMALL_SEPARATORS for mark in found),
+            "marks": [_placed(mark, boxes, lines) for mark in marks],
+            "left_out": sum(mark.kind not in _SMALL_SEPARATORS for mark in marks),
             "doubts": self.doubts,
             "model": self.classifier.model_name,
         }
@@ -368,11 +368,10 @@ class ReadNumber:
         digits = self.prepared.findings.digits
         return [digit.box for digit in digits], [digit.line for digit in digits]
 
-    def _heats(self) -> list[float]:
-        """Return how sure the finder is that each digit is one, in [0, 1]."""
-        if self.one is not None or self.prepared.findings is None:
-            return [1.0]
-        return [digit.heat for digit in self.prepared.findings.digits]
+    def _maybe_marks(self, most: float) -> list[int]:
+        """Return the digits that are marks with a higher probability than `most`, as a 1 may be a slash."""
+        found = self.prepared.findings.digits if self.prepared.findings else []
+        return [index for index, digit in enumerate(found) if digit.mark > most]
 
     def _marks(self) -> list[FoundMark]:
         """Return what is beside the digits, and a mark around a number that an edge of the picture cuts off."""

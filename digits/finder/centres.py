@@ -14,9 +14,8 @@ from digits.normalization.parts import Ints
 MAX_CENTRES = 500
 """Maximum number of centres of each kind in a view. The others are left out, the weakest first."""
 
-_NEAR, _OVERLAP, _INSIDE = (0.22, 0.3), 0.62, 0.85
-"""Two boxes are of one digit if their middles are nearer than these shares of width and height, or if they share more
-of both than the second, or of the smaller one than the third."""
+_OVERLAP = 0.4
+"""Two boxes are of one digit if they share more than this of what both cover."""
 
 NARROW = 0.35
 """A box counts as at least this many times as wide as high, and as high as wide."""
@@ -98,15 +97,9 @@ def _distinct(boxes: Floats) -> list[int]:
 def _are_same(boxes: Floats, box: Floats) -> NDArray[np.bool_]:
     """Return which of the boxes, (N, 4), are of the same digit as another one. They are x, y, width and height."""
     middles, sizes = boxes[:, :2], boxes[:, 2:]
-    apart = np.abs(middles - box[:2])
-    least = np.minimum(sizes, box[2:])
-    near = np.maximum(least, NARROW * least[:, ::-1]) * _NEAR
-    common = np.minimum(middles + sizes / 2, box[:2] + box[2:] / 2) - np.maximum(
-        middles - sizes / 2, box[:2] - box[2:] / 2
-    )
-    shared, areas, area = common.clip(0).prod(axis=1), sizes.prod(axis=1), box[2:].prod()
-    is_same = (apart < near).all(axis=1) | (shared > _OVERLAP * (areas + area - shared))
-    same: NDArray[np.bool_] = is_same | (shared > _INSIDE * np.minimum(areas, area))
+    ends = np.minimum(middles + sizes / 2, box[:2] + box[2:] / 2)
+    shared = (ends - np.maximum(middles - sizes / 2, box[:2] - box[2:] / 2)).clip(0).prod(axis=1)
+    same: NDArray[np.bool_] = shared > _OVERLAP * (sizes.prod(axis=1) + box[2:].prod() - shared)
     return same
 
 

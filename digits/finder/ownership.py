@@ -14,11 +14,9 @@ from digits.normalization.ink_map import by_contrast
 _LEAST_INK, _LEAST_COVERAGE = 0.5, 0.15
 """A pixel is shared out if it is a digit's ink with more than the first, and covered more than the second."""
 
-_OUTSIDE, _FAR_OUTSIDE, _WITHIN = 0.4, 5.0, 1.15
-"""Cost of a pixel outside of a box, in halves of its side, and of one further than the third from its middle."""
-
 _MAX_COST = 1.3
-"""A pixel that would cost more belongs to no digit and to no mark."""
+"""A pixel costs how far it votes past the middle of a box, and how far it is outside of it, in halves of the box's side.
+One that would cost more belongs to no digit and to no mark."""
 
 
 def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], Floats]:
@@ -39,7 +37,7 @@ def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], F
         near = (np.abs(aims - (each.x, each.y)) < _MAX_COST * half).all(axis=1).nonzero()[0]
         by_vote = np.hypot(*((aims[near] - (each.x, each.y)) / half).T)
         by_place = np.abs((places[near] - (each.x, each.y)) / half).max(axis=1)
-        cost = by_vote + _OUTSIDE * np.maximum(by_place - 1, 0) + _FAR_OUTSIDE * (by_place > _WITHIN)
+        cost = by_vote + np.maximum(by_place - 1, 0)
         is_nearer = cost < costs[near]
         costs[near[is_nearer]], best[near[is_nearer]] = cost[is_nearer], number
     owner[rows, columns] = best

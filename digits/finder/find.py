@@ -17,9 +17,6 @@ from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.parts import corner_points
 from digits.normalization.redraw import redraw
 
-_MIN_PIXELS, _MIN_COVERAGE = 6, 0.1
-"""Of a digit: inked pixels of the view, and coverage of the darkest."""
-
 _MAX_APART = 0.55
 """Digits of a line are at most this far above or below the one before, in heights of the higher one."""
 
@@ -225,13 +222,13 @@ class _Ink:
 
 def _ink_of(mine: NDArray[np.bool_], coverage: Floats) -> _Ink | None:
     """Return the ink of a digit's pixels. None if they have none."""
-    if np.count_nonzero(mine) < _MIN_PIXELS:
+    if not mine.any():
         return None
     rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     digit = np.ascontiguousarray(coverage[top:bottom, left:right] * mine[top:bottom, left:right], dtype=np.float32)
     around = left - 1, top - 1, right + 1, bottom + 1  # the edges of strokes are faint
-    return _Ink(digit, around) if digit.max() >= _MIN_COVERAGE else None
+    return _Ink(digit, around)
 
 
 def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:

@@ -25,11 +25,11 @@ MAX_VIEW_PIXELS = 600_000
 VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 """Memory that the network takes at most while it looks at a view."""
 
-_SURE_SIDE, _LEGIBLE = 320, 9.0
-"""From this side on, a view in which digits have this height is enough."""
+_SURE_SIDE = 320
+"""Up to this side, a view is enough only if all of its digits are certain."""
 
 _LARGE = 20.0
-"""A view in which digits are this high, and all are certain, is enough."""
+"""A view in which digits are this high is enough."""
 
 _LARGEST_SHEET = 0.5
 """A sheet of paper that covers more than this share of the picture gets no view of its own."""
@@ -161,10 +161,9 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
 
 def _is_enough(views: Sequence[View], side: int, certain: float) -> bool:
     """Return whether the digits are seen well enough, so that the picture is not looked at with this longer side."""
+    least = certain if side <= _SURE_SIDE else 0
     found = [view.digits for view in views if view.digits]
-    if side > _SURE_SIDE:
-        return any(typical_height(digits) > _LEGIBLE for digits in found)
-    return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > certain for digits in found)
+    return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > least for digits in found)
 
 
 def _closer(eye: Eye, view: View) -> View | None:

@@ -15,7 +15,7 @@ _LEAST_INK, _LEAST_COVERAGE = 0.5, 0.15
 """A pixel is shared out if it is a digit's ink with more than the first, and covered more than the second."""
 
 _MAX_COST = 1.3
-"""A pixel costs how far from a middle its vote is, and how far it is outside of the box, in halves of the box's side. One
+"""A pixel costs how far from a middle its vote is, and how far it is outside of the box, in halves of its side. One
 that would cost more belongs to no digit and to no mark."""
 
 

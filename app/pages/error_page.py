@@ -26,14 +26,15 @@ def page(scope: Scope, exc: Exception) -> Response | None:
     depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
     # The base makes URLs relative to the drawing page, however deep the path is that was not found.
     root = f"{settings.root_path}/" if settings.root_path else "../" * depth or "./"
+    title = "This page needs an API key" if is_locked else HTTPStatus(status).phrase
     html = template.fill(
         "error",
         root=root,
         script=_SCRIPT.format(digest()) if is_locked else "",
-        digest=digest(),
+        head=template.fill("card_head", root="", digest=digest(), title=title),
         links=template.links(settings, docs=True),
         status=str(status),
-        title="This page needs an API key" if is_locked else HTTPStatus(status).phrase,
+        title=title,
         content=template.fill("key_form", access_form=template.fill("access_form")) if is_locked else _message(detail),
     )
     return Response(html, status, headers | security_headers.own_files(base=True), "text/html")

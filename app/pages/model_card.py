@@ -22,7 +22,7 @@ def page(card: str, version: str, settings: Settings) -> str:
     # All URLs are relative, so that they work below any path prefix of a proxy.
     return template.fill(
         "model_card",
-        digest=digest(),
+        head=template.fill("card_head", root="../", digest=digest(), title=f"Model card of {escape(version)}"),
         links=template.links(settings),
         version=escape(version),
         card=card,

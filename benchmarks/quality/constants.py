@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count as count_from
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -39,7 +40,7 @@ from digits.picture import Picture
 
 COPIED = "digits", "app", "cli", "training", "benchmarks", "tests", "docs", "models", "pyproject.toml"
 LEAST_SHARE = 0.005
-"""Of the pictures: so many more or fewer right ones are noticed."""
+"""A move is noticed if the number of right pictures changes by more than this share of all pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def _numbers(file: str, name: str, node: ast.expr) -> Iterator[Constant]:
 def write_pictures(folder: Path, count: int) -> None:
     """Write `count` pictures of each family, each named by its number and its digits."""
     images, labels = load_part("validation")
+    written = count_from(0)
     made = FAMILIES | ON_PAPER | MARKED
     for name in [*made, *NUMBERS]:
         rng = rng_of(name)
@@ -114,7 +116,7 @@ def write_pictures(folder: Path, count: int) -> None:
             continue
         for text, data in pictures:
             digits = "+".join(text.splitlines())
-            (folder / f"{len(list(folder.iterdir())):04} {digits}").write_bytes(data)
+            (folder / f"{next(written):04} {digits}").write_bytes(data)
 
 
 def answers(folder: Path) -> str:

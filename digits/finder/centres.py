@@ -17,9 +17,6 @@ MAX_CENTRES = 500
 _OVERLAP = 0.4
 """Two boxes are of one digit if they share more than this of what both cover."""
 
-NARROW = 0.35
-"""A box counts as at least this many times as wide as high, and as high as wide."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Centre:

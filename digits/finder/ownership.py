@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats
-from digits.finder.centres import NARROW, Centre
+from digits.finder.centres import Centre
 from digits.finder.views import View
 from digits.normalization.ink_map import by_contrast
 
 _LEAST_INK, _LEAST_COVERAGE = 0.5, 0.15
 """A pixel is shared out if it is a digit's ink with more than the first, and covered more than the second."""
+
+_NARROW = 0.35
+"""A box counts as at least this many times as wide as high, and as high as wide."""
 
 _MAX_COST = 1.3
 """A pixel costs how far from a middle its vote is, and how far it is outside of the box, in halves of its side. One
@@ -33,7 +36,7 @@ def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], F
     costs = np.full(len(rows), _MAX_COST, np.float32)
     best = np.full(len(rows), -1, np.int16)
     for number, each in enumerate(found):
-        half = np.maximum((each.width, each.height), (NARROW * each.height, NARROW * each.width)) / 2
+        half = np.maximum((each.width, each.height), (_NARROW * each.height, _NARROW * each.width)) / 2
         near = (np.abs(aims - (each.x, each.y)) < _MAX_COST * half).all(axis=1).nonzero()[0]
         by_vote = np.hypot(*((aims[near] - (each.x, each.y)) / half).T)
         by_place = np.abs((places[near] - (each.x, each.y)) / half).max(axis=1)

@@ -347,14 +347,15 @@ class ReadNumber:
             if index in maybe_marks and "accept" in digit:
                 digit["accept"] = False
             digit["line"], digit["box"] = line, box
-        marks = self._marks()
+        doubts = self.doubts
+        marks = self._marks(doubts)
         number: Number = {
             "text": "\n".join(rows),
             "lines": rows,
             "digits": digits,
             "marks": [_placed(mark, boxes, lines) for mark in marks],
             "left_out": sum(mark.kind not in _SMALL_SEPARATORS for mark in marks),
-            "doubts": self.doubts,
+            "doubts": doubts,
             "model": self.classifier.model_name,
         }
         set_accept(number)
@@ -373,12 +374,12 @@ class ReadNumber:
         found = self.prepared.findings.digits if self.prepared.findings else []
         return [index for index, digit in enumerate(found) if digit.mark > most]
 
-    def _marks(self) -> list[FoundMark]:
-        """Return what is beside the digits, and a mark around a number that an edge of the picture cuts off."""
+    def _marks(self, doubts: Sequence[str]) -> list[FoundMark]:
+        """Return what is beside the digits, and a mark around a number for each of its doubts."""
         findings, size = self.prepared.findings, self.prepared.size
         found = [] if findings is None else findings.marks
         if self.one is None:
-            return [*found, *[FoundMark("other", self._around(), 0)] * len(self.doubts)]
+            return [*found, *[FoundMark("other", self._around(), 0)] * len(doubts)]
         # Beside one digit, only clear marks count, and those which `/predict` counts.
         (digit,), _ = self._places()
         if findings is not None and findings.digits:

@@ -14,7 +14,8 @@ from digits.finder.network import FinderNetwork, Maps
 from digits.normalization.page import find_page
 
 SIDES = (128, 320, 768)
-"""Longer sides of the whole picture that are looked at, until its digits are found."""
+"""Longer sides of the whole picture that are looked at, until its digits are found. Before the second one, a view is
+enough only if all of its digits are certain."""
 
 MAX_VIEWS = 4
 """Of a picture."""
@@ -24,9 +25,6 @@ MAX_VIEW_PIXELS = 600_000
 
 VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 """Memory that the network takes at most while it looks at a view."""
-
-_SURE_SIDE = 320
-"""Up to this side, a view is enough only if all of its digits are certain."""
 
 _LARGE = 20.0
 """A view in which digits are this high is enough."""
@@ -161,7 +159,7 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
 
 def _is_enough(views: Sequence[View], side: int, certain: float) -> bool:
     """Return whether the digits are seen well enough, so that the picture is not looked at with this longer side."""
-    least = certain if side <= _SURE_SIDE else 0
+    least = certain if side == SIDES[1] else 0
     found = [view.digits for view in views if view.digits]
     return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > least for digits in found)
 

@@ -1,9 +1,7 @@
 """Train the finder's next part, compare its ONNX graph with Keras, and publish it as the next version of `finder`."""
 
-import csv
 import json
 from dataclasses import asdict, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,10 @@ from training.finder.decoding import fit_decoding
 from training.finder.fit import FinderRecipe, fit
 from training.finder.graph import convolutions, serving_graph
 from training.finder.targets import Views
-from training.fit.epochs import training_state
+from training.fit.epochs import History, training_state
 from training.ink.publish import manifest_fields
 from training.ink.scenes import SIDE
-from training.report.files import history_to_csv
+from training.report.files import history_from_csv, history_to_csv
 from training.terminal import step
 
 _GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
@@ -84,7 +82,7 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
         reader = Classifier.load(SHIPPED / artifact.NAME / str(versions(SHIPPED)[0]))
         decoding, read = fit_decoding(FinderNetwork(files[artifact.MODEL], files[artifact.GOLDEN]), reader, scenes)
         metrics = {column: values[-1] for column, values in history.items()}
-        epochs = history_to_csv(history, after=earlier)
+        whole = {name: [*earlier.get(name, ()), *values] for name, values in history.items()}
         card = _CARD.format(
             name=data.name,
             parameters=network.count_params(),
@@ -95,19 +93,19 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
             epoch_views=recipe.scenes * recipe.repetitions,
             digits=recipe.digits,
             seed=seed,
-            curve=_curve(epochs, recipe),
+            curve=_curve(whole, recipe),
             decoding_scenes=recipe.decoding_scenes,
             reader=reader.manifest.version,
             **read,
         )
-        report = {"report/README.md": card.encode(), _HISTORY: epochs}
+        report = {"report/README.md": card.encode(), _HISTORY: history_to_csv(whole)}
         fields = manifest_fields(recipe, data, seed, OUTPUTS, metrics)
         fields |= {"decoding": asdict(decoding), "metrics": fields["metrics"] | {"decoding": read}}
         return artifact.publish(output, files | report, fields, name=NAME)
 
 
-def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRecipe, bytes, bytes]:
-    """Return the recipe of the next part, the serving graph that it begins with, and the file of the epochs before."""
+def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRecipe, bytes, History]:
+    """Return the recipe of the next part, the serving graph that it begins with, and the history before."""
     for root in (output, SHIPPED):
         for version in versions(root, NAME)[:1]:
             folder = root / NAME / str(version)
@@ -115,17 +113,17 @@ def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRec
             done = (manifest.recipe or {}).get("part", recipe.parts)
             earlier = replace(recipe, part=done)
             if done < recipe.parts and (manifest.recipe, manifest.seed) == (asdict(earlier), seed):
-                return replace(recipe, part=done + 1), files[MODEL], (folder / _HISTORY).read_bytes()
+                return replace(recipe, part=done + 1), files[MODEL], history_from_csv((folder / _HISTORY).read_bytes())
     _, files = read_version(SHIPPED / ink_map.NAME / str(ink_map.InkNetwork.shipped_version()))
-    return replace(recipe, part=1), files[MODEL], b""
+    return replace(recipe, part=1), files[MODEL], {}
 
 
-def _curve(history: bytes, recipe: FinderRecipe) -> str:
+def _curve(history: History, recipe: FinderRecipe) -> str:
     """Return the rows of a table: the loss after a third of part 1, and after each part."""
-    losses = [row["val_loss"] for row in csv.DictReader(StringIO(history.decode()))]
+    losses = history["val_loss"]
     epochs = [max(1, recipe.epochs // 3), *range(recipe.epochs, len(losses) + 1, recipe.epochs)]
     views = recipe.scenes * recipe.repetitions
-    return "\n".join(f"| {epoch * views} | {float(losses[epoch - 1]):.3f} |" for epoch in epochs)
+    return "\n".join(f"| {epoch * views} | {losses[epoch - 1]:.3f} |" for epoch in epochs)
 
 
 def _files(network: Any, views: Views) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from training.assess.assessment import Assessment
 from training.data.images import LabelledImages
 from training.errors import CannotWrite
 from training.fit.epochs import History
-from training.report import card_html, figures, model_card
+from training.report import figures, model_card
 from training.trust.evaluation import Trust
 
 _CARD = "README.md"
@@ -49,6 +49,8 @@ def render(
 
 def for_publication(files: dict[str, bytes], manifest: Manifest) -> dict[str, bytes]:
     """Return a report's files and the rendered card, which the service shows."""
+    from training.report import card_html
+
     return files | {_RENDERED_CARD: card_html.render(files[_CARD].decode(), manifest).encode()}
 
 
@@ -82,12 +84,16 @@ def write(folder: Path, files: Mapping[str, bytes], inputs: Iterable[Path]) -> N
         raise CannotWrite(f"{folder}: cannot write the report: {exc.strerror or exc}") from exc
 
 
-def history_to_csv(history: History, after: bytes = b"") -> bytes:
-    """Write one line per epoch. `after` is the file of the epochs before, if there are any."""
-    before = list(csv.DictReader(StringIO(after.decode())))
-    history = {name: [*(float(row[name]) for row in before), *values] for name, values in history.items()}
+def history_to_csv(history: History) -> bytes:
+    """Write one line per epoch."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["epoch", *history])
     writer.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), start=1))
     return text.getvalue().encode()
+
+
+def history_from_csv(content: bytes) -> History:
+    """Return what `history_to_csv` has written."""
+    rows = list(csv.DictReader(StringIO(content.decode())))
+    return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}

@@ -6,7 +6,7 @@ import typer
 
 from cli.extras import needs
 
-NAMES = ("describe", "train", "train-ink", "train-finder", "evaluate", "export")
+NAMES = ("describe", "train", "train-finder", "evaluate", "export")
 
 
 def _refuse(context: typer.Context) -> None:

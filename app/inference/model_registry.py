@@ -13,12 +13,12 @@ from app.errors import UnknownModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.errors import ArtifactError, NoUsableModel
+from digits.finder import network as finder
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from digits.model.discovery import Candidates, candidates, no_usable_model
-from digits.normalization import ink_map
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class ModelRegistry:
         fault = None
         try:
             classifier.self_test()
-            ink_map.shipped()  # is loaded and tested here, and not by the first picture that needs it
+            finder.shipped()  # is loaded and tested here, and not by the first picture that needs it
         except ArtifactError as exc:
             fault = str(exc)
         previous, self._fault = self._fault, fault

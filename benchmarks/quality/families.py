@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digits.features import Grey
-from training.ink.strokes import skeleton
+from training.finder.strokes import skeleton
 
 Array = NDArray[Any]
 """Floats (height, width)"""

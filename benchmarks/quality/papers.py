@@ -3,7 +3,7 @@
     PAPERS["ruled"](ink, rng)    the coverage by ink, (height, width) in [0, 1], to an encoded picture
     ON_PAPER["on ruled paper"](digit, rng)    the same for one digit of MNIST, as `families.FAMILIES` has it
 
-Only the thinning of strokes is shared with `training/ink/`, which makes the scenes that train the ink network.
+Only the thinning of strokes is shared with `training/finder/`, which makes the scenes that train the finder.
 """
 
 from collections.abc import Callable

@@ -4,15 +4,19 @@
 shared by all threads.
 """
 
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Self
 
-from digits.errors import DamagedArtifact
+import cv2
+import numpy as np
+
+from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.features import Floats, Grey
-from digits.model.artifact import Manifest, Tensor
-from digits.normalization.map_network import MapNetwork
+from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Manifest, Tensor, read_version, versions
+from digits.model.onnx_runtime import Session, UnusableGraph
 
 NAME = "finder"
 
@@ -22,10 +26,21 @@ CLASSES = (*"0123456789", "point", "comma", "colon", "dash", "slash", "other")
 DIGITS = 10
 """Number of the CLASSES that are digits."""
 
+CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))
+
 OUTPUTS = tuple(
     Tensor(name=name, dtype="float32", shape=(-1, channels, -1, -1))
     for name, channels in {"heat": 2, "votes": 2, "sizes": 2, "classes": len(CLASSES), "ink": 2}.items()
 )
+
+GOLDEN_TOLERANCE = 1.0
+"""Maximum difference between a golden map and the computed one, both in 0 to 255. Golden maps are whole numbers."""
+
+MULTIPLE = 16
+"""Height and width of what the network sees are multiples of this."""
+
+_NEAR, _FAR = 17, 129
+"""Sides in pixels of the surroundings that a pixel is compared with. Both are odd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +84,101 @@ class Decoding:
     """A digit that is a mark with a higher probability than this is not accepted."""
     share: float = 0.3
     """Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
+    digits_ink: float = 0.4
+    """Weight of the ink of digits where one digit on uneven paper is prepared. Any ink of the pen has the rest."""
 
 
-class FinderNetwork(MapNetwork):
+class FinderNetwork:
     """A loaded and checked version of the finder. It is thread-safe."""
 
-    NAME, TITLE, OUTPUTS, GOLDEN_MAPS = NAME, "the finder", OUTPUTS, ("heat", "ink")
+    def __init__(self, model: bytes, golden: bytes, decoding: Decoding = Decoding()) -> None:
+        """Load an ONNX graph and run the self-test.
 
-    decoding = Decoding()
+        Raises:
+            DamagedArtifact: the graph cannot be loaded or has another signature, or the golden maps cannot be read.
+            GoldenMismatch: the graph does not reproduce the golden maps within GOLDEN_TOLERANCE.
+        """
+        self.decoding = decoding
+        try:
+            self._session = Session(model)
+        except UnusableGraph as exc:
+            raise DamagedArtifact(f"{MODEL}: {exc}") from exc
+        expected = [f"{each.name} tensor(float) {list(each.shape)}" for each in (CONTRASTS_INPUT, *OUTPUTS)]
+        if (received := [*self._session.inputs, *self._session.outputs]) != expected:
+            raise DamagedArtifact(f"{MODEL}: expected {expected}, received {received}")
+        try:
+            scenes = [
+                [np.array(each["grey"], np.uint8), np.array(each["heat"]), np.array(each["ink"])]
+                for each in json.loads(golden)["scenes"]
+            ]
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
+            raise DamagedArtifact(f"{GOLDEN}: {exc}") from exc
+        for grey, *stored in scenes:
+            maps = self.maps(grey)
+            for computed, golden_map in zip((maps.heat, maps.ink), stored, strict=True):
+                difference = float(np.abs(255 * computed - golden_map).max())
+                if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
+                    raise GoldenMismatch(
+                        f"expected golden maps within {GOLDEN_TOLERANCE} of 255 grey values, received {difference:.3g}"
+                    )
 
     @classmethod
-    def of_version(cls, manifest: Manifest, files: Mapping[str, bytes]) -> Self:
-        """Load a version with the values of its manifest. Raises DamagedArtifact and GoldenMismatch."""
-        network = super().of_version(manifest, files)
-        try:
-            network.decoding = Decoding(**(manifest.decoding or {}))
-        except TypeError as exc:
-            raise DamagedArtifact(f"expected the decoding {list(Decoding.__annotations__)}: {exc}") from exc
-        return network
+    def load(cls, folder: Path) -> Self:
+        """Load a published version with the decoding of its manifest.
 
-    def computed_maps(self, grey: Grey) -> dict[str, Floats]:
-        """Return the heat and the ink."""
-        maps = self.maps(grey)
-        return {"heat": maps.heat, "ink": maps.ink}
+        Raises DamagedArtifact and GoldenMismatch. The message names the folder.
+        """
+        manifest, files = read_version(folder)
+        try:
+            return cls(files[MODEL], files[GOLDEN], _decoding(manifest))
+        except ArtifactError as exc:
+            raise type(exc)(f"{folder}: {exc}") from exc
 
     def maps(self, grey: Grey) -> Maps:
         """Return what the network says about a picture, uint8 (height, width). 0 is black."""
         height, width = grey.shape
-        heat, votes, sizes, classes, ink = self.outputs(grey)
+        seen = cv2.copyMakeBorder(contrasts(grey), 0, -height % MULTIPLE, 0, -width % MULTIPLE, cv2.BORDER_REPLICATE)
+        outputs = self._session.run([each.name for each in OUTPUTS], {CONTRASTS_INPUT.name: seen[None]})
+        heat, votes, sizes, classes, ink = (each[0] for each in outputs)
         return Maps(heat, votes, sizes, classes, ink[:, :height, :width])
+
+
+def _decoding(manifest: Manifest) -> Decoding:
+    try:
+        return Decoding(**(manifest.decoding or {}))
+    except TypeError as exc:
+        raise DamagedArtifact(f"expected the decoding {list(Decoding.__annotations__)}: {exc}") from exc
+
+
+def shipped_version() -> int:
+    """Return the highest version that comes with the code. Raises DamagedArtifact if there is none."""
+    known = versions(SHIPPED, NAME)
+    if not known:
+        raise DamagedArtifact(f"{SHIPPED / NAME}: expected a version of the finder, found none")
+    return known[0]
 
 
 @cache
 def shipped() -> FinderNetwork:
-    """Return the highest version that comes with the code, loaded once. Raises DamagedArtifact if there is none."""
-    return FinderNetwork.load_shipped()
+    """Return that version, loaded once. Raises DamagedArtifact and GoldenMismatch."""
+    return FinderNetwork.load(SHIPPED / NAME / str(shipped_version()))
+
+
+def contrasts(grey: Grey) -> Floats:
+    """Return the contrast of each pixel with its near and its far surroundings.
+
+    Args:
+        grey: uint8 (height, width).
+
+    Returns:
+        float32 (height, width, 2). Each is the difference from the mean, in standard deviations, in [-5, 5].
+    """
+    picture = grey.astype(np.float32)
+    flat = picture - cv2.blur(picture, (_FAR, _FAR))
+    spread = cv2.sqrt(np.maximum(cv2.blur(flat * flat, (_FAR, _FAR)), 0))  # rounding may give less
+    near = picture - cv2.blur(picture, (_NEAR, _NEAR))
+    near_spread = cv2.sqrt(np.maximum(cv2.blur(near * near, (2 * _NEAR - 1, 2 * _NEAR - 1)), 0))
+    # Noise of a few grey values must not look like ink.
+    both = cv2.merge([near / (near_spread + 0.1 * spread + 1.5), flat / (spread + 2)])
+    seen: Floats = np.clip(both, -5, 5, out=both)
+    return seen

@@ -74,7 +74,7 @@ class Number(TypedDict):
     """Why a single digit may be something else, as `/predict` says, and why a number may not be whole."""
     model: ModelName
     ink: NotRequired[Grey]
-    """Where the finder, or the ink network, saw ink, if a client asked for it."""
+    """Where the finder saw ink, if a client asked for it."""
     accept: NotRequired[bool]
     """Whether the number needs no check by a person. Absent if its digits do not have it."""
 

@@ -177,9 +177,6 @@ class Calibration(_Record):
     """For pictures that were normalized, calibrated on a distorted copy of each calibration image. None in artifacts
     from earlier releases: `prediction_sets` then serve all pictures."""
     novelty: Novelty | None = None
-    ink: PositiveInt | None = None
-    """The version of the ink network that prepared pictures for the calibration. None in artifacts from earlier
-    releases, which found ink without it."""
     reference: dict[str, Reference]
     """By quantity: digit, probability, ink and novelty."""
 

@@ -61,7 +61,7 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         if not has_digits:
             del ways[1:]
         # A digit inside of an outline is the one that was meant, even if the outline looks slightly more like a 0.
-        # Small parts near it, what the ink network has left of a mark, and faint ink belong to it unless it is clearer
+        # Small parts near it, what the finder has left of a mark, and faint ink belong to it unless it is clearer
         # without.
         last = ways[-1].normalized
         margin = -_PLAUSIBLE if last.is_less_sure else _CLEARLY_CHEAPER

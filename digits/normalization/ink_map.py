@@ -1,20 +1,10 @@
-"""Find where a pen was: a network's estimate of how much of each pixel is ink, on any paper and in any light.
-
-`training/ink/` trains the network on scenes that it makes. The version that comes with the code is loaded on first use
-and shared by all threads.
-"""
-
-from functools import cache
+"""Find where a pen was: the finder's estimate of how much of each pixel is ink, on any paper and in any light."""
 
 import cv2
 import numpy as np
 
 from digits.features import Floats, Grey
-from digits.model.artifact import Tensor
-from digits.normalization.map_network import MapNetwork
-
-NAME = "ink"
-INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
+from digits.finder import network
 
 REDUCED_SIDE = 128
 """Longer side in pixels of the ink that replies show."""
@@ -23,34 +13,17 @@ _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
 
 
-class InkNetwork(MapNetwork):
-    """A loaded and checked version of the ink network. It is thread-safe."""
+def coverage_and_marks(grey: Grey) -> tuple[Floats, Floats]:
+    """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1], and the same of everything
+    that is as dark as ink: lines and print, too.
 
-    NAME, TITLE, OUTPUTS, GOLDEN_MAPS = NAME, "the ink network", (INK_OUTPUT,), (INK_OUTPUT.name,)
-
-    def computed_maps(self, grey: Grey) -> dict[str, Floats]:
-        """Return the network's output."""
-        return {INK_OUTPUT.name: self._map(grey)}
-
-    def coverage_and_marks(self, grey: Grey) -> tuple[Floats, Floats]:
-        """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1], and the same of
-        everything that is as dark as ink: lines and print, too.
-
-        Args:
-            grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
-        """
-        return by_contrast(grey, self._map(grey))
-
-    def _map(self, grey: Grey) -> Floats:
-        """Return the network's output, float32 (height, width)."""
-        height, width = grey.shape
-        return self.outputs(grey)[0][:height, :width, 0]
-
-
-@cache
-def shipped() -> InkNetwork:
-    """Return the highest version that comes with the code, loaded once. Raises DamagedArtifact if there is none."""
-    return InkNetwork.load_shipped()
+    Args:
+        grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
+    """
+    finder = network.shipped()
+    of_digits, of_pen = finder.maps(grey).ink
+    weight = finder.decoding.digits_ink
+    return by_contrast(grey, weight * of_digits + (1 - weight) * of_pen)
 
 
 def reduced(ink: Floats) -> Grey:

@@ -15,7 +15,7 @@ from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_
 from digits.pictures.downscale import downscale, fitted_size, halving_factor
 
 OtherLook = Literal["whole", "network", "without shadows"]
-"""At the whole picture instead of a sheet in it, or with the ink network, perhaps after `without_shadows`."""
+"""At the whole picture instead of a sheet in it, or with the finder, perhaps after `without_shadows`."""
 
 VIEW_SIDE = 128
 """Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
@@ -31,7 +31,7 @@ class Look:
 
     1. even paper, as in drawings and scans,
     2. paper that is even after its light was evened out,
-    3. and on any other paper, what the ink network finds.
+    3. and on any other paper, what the finder finds.
 
     Before 2, and where 1 shows something solid, a sheet of paper that lies on something else is looked for and cut
     out of the picture. If the answer is doubtful, `again` sees the picture in another way.

@@ -89,7 +89,7 @@ fills more than the second share."""
 _CONVEX, _LEAST_HOLE = 0.97, 30
 """A convex shape fills more than the first share of its hull. Holes with fewer pixels than the second have no form."""
 
-_NO_STROKES = "no ink found: the picture has no pen strokes"
+_NO_STROKES = "no ink found: the picture has no strokes of a digit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Normalized:
     steps: tuple[str, ...]
     """The steps that changed the picture, in order. () if it is unchanged."""
     ink: Grey | None = None
-    """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
+    """Where the finder saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
     part: Part = WHOLE
     """The part of the picture that the digit is in."""
     doubts: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Normalized:
     other_look: OtherLook | None = None
     """How `second_look` can see the picture in another way. None if it cannot."""
     is_less_sure: bool = False
-    """Whether it is without a mark of which the ink network has erased a part, or that is only fainter than it, or
+    """Whether it is without a mark of which the finder has erased a part, or that is only fainter than it, or
     without small parts near it."""
     without_mark: "Normalized | None" = None
     """The digit without a mark around or below all other parts, or without small marks near it, if there are any. The
@@ -339,7 +339,7 @@ def _find(view: Grey, paper: EvenPaper | None, part: Part | None = None, near: M
     if paper is not None:
         ink = paper.ink if part is None else paper.coverage(view, part)
     else:
-        ink, marks = ink_map.shipped().coverage_and_marks(view)
+        ink, marks = ink_map.coverage_and_marks(view)
     if near is not None:
         ink = ink * cv2.resize(near.astype(np.float32), ink.shape[::-1])
     parts = find_parts(ink, _MIN_INK)
@@ -458,7 +458,7 @@ def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[Mask, boo
     Args:
         ink: (height, width).
         parts: of the ink.
-        marks: (height, width), from `InkNetwork.coverage_and_marks`, if the network was asked.
+        marks: (height, width), from `ink_map.coverage_and_marks`, if the finder was asked.
 
     Returns:
         These pixels, and `is_less_sure`. None if there is nothing else.

@@ -193,8 +193,8 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
 
 
 def copy_without_model(folder: Path) -> Path:
-    """Copy the code without the shipped model, but with the ink network, into a new folder, and return it."""
-    for package in ("app", "digits", "models/ink"):
+    """Copy the code without the shipped model, but with the finder, into a new folder, and return it."""
+    for package in ("app", "digits", "models/finder"):
         shutil.copytree(REPOSITORY / package, folder / "bare" / package, ignore=shutil.ignore_patterns("__pycache__"))
     return folder / "bare"
 

@@ -124,7 +124,7 @@ def test_the_settings_page_lists_every_field_of_the_log() -> None:
         *("predict", "read", "versions"),
         *(
             pytest.param(name, marks=pytest.mark.training)
-            for name in ("describe", "train", "train-finder", "train-ink", "evaluate", "export")
+            for name in ("describe", "train", "train-finder", "evaluate", "export")
         ),
     ],
 )

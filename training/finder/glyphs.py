@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from training.data.images import Labels
-from training.ink.scenes import STRAIGHT_FIELDS
-from training.ink.strokes import (
+from training.finder.strokes import (
     FIELD,
     MIN_LENGTH,
     distance_to,
@@ -71,7 +70,7 @@ def strangers(count: int, seed: int) -> Glyphs:
 
 def straight_digits() -> Glyphs:
     """Return 1s, 7s and 4s of straight strokes, without a label."""
-    fields = straight_fields(STRAIGHT_FIELDS).astype(np.float16)
+    fields = straight_fields().astype(np.float16)
     return Glyphs(fields, np.full(len(fields), UNKNOWN))
 
 

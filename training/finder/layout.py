@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.finder.glyphs import Glyphs
-from training.ink.scenes import SIDE, Rng, log_uniform, near_level
+from training.finder.paper import SIDE, Rng, log_uniform, near_level
 
 Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell", "amount"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from training.finder.layout import Layout, Piece, Stroke, Writer
-from training.ink.scenes import SIDE, Rng, log_uniform, near_level
+from training.finder.paper import SIDE, Rng, log_uniform, near_level
 
 _ON_SHEETS = 0.2
 """Share of the underlines, rings and boxes that sheets have."""

@@ -9,28 +9,28 @@ import numpy as np
 
 from digits.errors import ArtifactError
 from digits.features import Floats
-from digits.finder.network import NAME, OUTPUTS, FinderNetwork
+from digits.finder.network import CONTRASTS_INPUT, NAME, OUTPUTS, FinderNetwork, contrasts
 from digits.model import artifact
-from digits.model.artifact import MODEL, SHIPPED, Manifest, read_version, versions
+from digits.model.artifact import MODEL, SHIPPED, Dataset, Manifest, read_version, versions
 from digits.model.classifier import Classifier
-from digits.normalization import ink_map
-from digits.normalization.map_network import contrasts
-from training.backend import keras
+from training.backend import keras, library_versions
 from training.data.images import LabelledImages
 from training.errors import ParityError
 from training.finder.decoding import fit_decoding
 from training.finder.fit import FinderRecipe, fit
 from training.finder.graph import convolutions, serving_graph
+from training.finder.paper import SIDE
 from training.finder.targets import Views
 from training.fit.epochs import History, training_state
-from training.ink.publish import manifest_fields
-from training.ink.scenes import SIDE
 from training.report.files import history_from_csv, history_to_csv
 from training.terminal import step
 
 _GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
 
 _HISTORY = "report/history.csv"
+
+_START = Path(__file__).with_name("start.onnx")
+"""A smaller network that only finds ink. Part 1 begins with its weights."""
 
 _CARD = """# The finder, {name}
 
@@ -39,9 +39,9 @@ in any light. It has {parameters} parameters.
 
 It was trained in {parts} parts, of which this is the result of part {part}: {views} views of {scenes} scenes of
 128x128 pixels, which the program makes. In each part, the learning rate rises and falls once, and `report/history.csv`
-has the losses after each epoch of {epoch_views} views. Part 1 begins with the ink network. A later part ends with the
-mean of its network and of the one that it began with, after these losses. The scenes are numbers,
-single digits, pages and small cells with separators, letters, signs, rings, boxes and underlines in the same pen. The
+has the losses after each epoch of {epoch_views} views. Part 1 begins with a network that only finds ink. A later part
+ends with the mean of its network and of the one that it began with, after these losses. The scenes are numbers, single
+digits, pages and small cells with separators, letters, signs, rings, boxes and underlines in the same pen. The
 strokes come from {digits} of MNIST's training images, from drawn styles, and from letters and signs. The recipe and the
 seed ({seed}) determine the scenes.
 
@@ -67,8 +67,8 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
     """Train the next part of the finder, which writes the strokes of the data's digits, and publish it below `output`.
 
     It continues the newest version below `output` that has the same recipe and seed, or else the shipped one, if a part
-    is left. Otherwise it begins with the ink network. With `resume`, the training continues after the last finished
-    epoch.
+    is left. Otherwise it begins with a network that only finds ink. With `resume`, the training continues after the
+    last finished epoch.
 
     Raises:
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
@@ -99,8 +99,26 @@ def train(recipe: FinderRecipe, data: LabelledImages, *, seed: int, output: Path
             **read,
         )
         report = {"report/README.md": card.encode(), _HISTORY: history_to_csv(whole)}
-        fields = manifest_fields(recipe, data, seed, OUTPUTS, metrics)
-        fields |= {"decoding": asdict(decoding), "metrics": fields["metrics"] | {"decoding": read}}
+        fields = {
+            "inputs": (CONTRASTS_INPUT,),
+            "outputs": OUTPUTS,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "dataset": Dataset(
+                name=data.name,
+                sha256=data.sha256(),
+                train_images=recipe.digits,
+                validation_images=recipe.digits // 5,
+                test_images=0,
+            ),
+            "libraries": library_versions(),
+            "decoding": asdict(decoding),
+            "metrics": {
+                "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
+                "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
+                "decoding": read,
+            },
+        }
         return artifact.publish(output, files | report, fields, name=NAME)
 
 
@@ -114,8 +132,7 @@ def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRec
             earlier = replace(recipe, part=done)
             if done < recipe.parts and (manifest.recipe, manifest.seed) == (asdict(earlier), seed):
                 return replace(recipe, part=done + 1), files[MODEL], history_from_csv((folder / _HISTORY).read_bytes())
-    _, files = read_version(SHIPPED / ink_map.NAME / str(ink_map.InkNetwork.shipped_version()))
-    return replace(recipe, part=1), files[MODEL], {}
+    return replace(recipe, part=1), _START.read_bytes(), {}
 
 
 def _curve(history: History, recipe: FinderRecipe) -> str:

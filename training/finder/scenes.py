@@ -1,6 +1,6 @@
 """Make scenes: numbers and what is written around them, on any paper and in any light, and what the finder must say.
 
-Most of it is as in `training.ink.scenes`. This adds whose ink a pixel has, and where each digit and mark is.
+It knows whose ink a pixel has, and where each digit and mark is.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import numpy as np
 
 from digits.features import Grey
 from digits.finder.network import CLASSES
+from training.finder import paper as papers
 from training.finder.layout import Layout, Piece, Stroke, Writer, place
 from training.finder.marks import add_marks
-from training.ink import scenes as ink_scenes
-from training.ink.scenes import (
+from training.finder.paper import (
     SIDE,
     PlacedDigit,
     Plane,
@@ -27,7 +27,7 @@ from training.ink.scenes import (
     near_level,
     turned,
 )
-from training.ink.strokes import FIELD, distance_to
+from training.finder.strokes import FIELD, distance_to
 
 
 class Shares:
@@ -107,28 +107,28 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
     is_surface = cell is None and not is_amount and rng.random() < (0.5 if layout.kind == "empty" else 0.05)
     if is_surface:
         strength = max(strength, 0.4)
-        paper = np.clip(rng.uniform(0.2, 0.8) + log_uniform(rng, 0.01, 0.12) * ink_scenes.surface(rng), 0.05, 1)
+        paper = np.clip(rng.uniform(0.2, 0.8) + log_uniform(rng, 0.01, 0.12) * papers.surface(rng), 0.05, 1)
     else:
         paper = np.ones_like(X) if is_plain else _paper(layout, written, strength, writer, rng)
     if cell is not None:
         paper = paper * _frame(cell, height, rng)
-    covered = strength * ink_scenes.pressure(rng) * written.pen_ink
+    covered = strength * papers.pressure(rng) * written.pen_ink
     grey = np.minimum(paper, 1 - covered) if rng.random() < 0.4 else paper * (1 - covered)
-    if not is_plain and not is_surface and not is_amount and cell is None and rng.random() < ink_scenes.Chances.table:
+    if not is_plain and not is_surface and not is_amount and cell is None and rng.random() < papers.Chances.table:
         before = written.pen_ink
-        grey, written.pen_ink = ink_scenes.end_paper(grey, before, rng)
+        grey, written.pen_ink = papers.end_paper(grey, before, rng)
         written.digit_ink = written.digit_ink * (written.pen_ink > 0.5 * before)
-    light = np.ones_like(X) if is_plain else ink_scenes.uneven_light(_placed(layout), rng)
+    light = np.ones_like(X) if is_plain else papers.uneven_light(_placed(layout), rng)
     light = light * np.float32(rng.uniform(100, 250) if Shares.dark <= rng.random() else rng.uniform(45, 110))
-    visible = ink_scenes.visibility((paper - grey) * light)
+    visible = papers.visibility((paper - grey) * light)
     grey = grey * light
     if not is_plain:
         grey = grey + log_uniform(rng, 0.3, 6) * grain(rng, rng.uniform(1, 2.5)) * light / 255
-        if rng.random() < ink_scenes.Chances.haze:
+        if rng.random() < papers.Chances.haze:
             grey = grey + rng.uniform(10, 60)
     if cell is not None:
         grey = cv2.GaussianBlur(grey, (0, 0), log_uniform(rng, 0.5, 2.0))
-    photo = ink_scenes.photograph(grey, height, rng, is_plain=is_plain)
+    photo = papers.photograph(grey, height, rng, is_plain=is_plain)
     left, top, right, bottom = cell or _cut(layout, written, rng)
     window = slice(top, bottom), slice(left, right)
     return Scene(
@@ -148,11 +148,11 @@ def _paper(layout: Layout, written: _Written, strength: float, writer: Writer, r
     """Return the paper of a cheque, or any other."""
     if rng.random() < (Shares.cheque_of_amounts if layout.kind == "amount" else Shares.cheque):
         return _cheque(strength, layout.height, rng)
-    if rng.random() < ink_scenes.Chances.bare:
-        return ink_scenes.stained_paper(rng)
+    if rng.random() < papers.Chances.bare:
+        return papers.stained_paper(rng)
     digits = _placed(layout)
     few = digits[:1] if layout.kind == "sheet" else digits
-    return ink_scenes.used_paper(few, written.pen_ink, strength, writer.behind, rng)
+    return papers.used_paper(few, written.pen_ink, strength, writer.behind, rng)
 
 
 def _bytes(share: Plane) -> Grey:
@@ -266,9 +266,9 @@ def _cheque(strength: float, height: float, rng: Rng) -> Plane:
         )
         lines = (across + wave + u(0, pitch)) % pitch - pitch / 2
         np.maximum(pattern, line_coverage(lines, u(0.4, max(0.5, pitch / 3))) * u(0.4, 1), out=pattern)
-    paper = ink_scenes.stained_paper(rng) * (1 - min(u(0.08, 0.55) * strength, 0.5) * pattern)
+    paper = papers.stained_paper(rng) * (1 - min(u(0.08, 0.55) * strength, 0.5) * pattern)
     if rng.random() < 0.4:
-        paper = paper * (1 - min(u(0.1, 0.9) * strength, 0.8) * ink_scenes.ruling(height or 30, rng))
+        paper = paper * (1 - min(u(0.1, 0.9) * strength, 0.8) * papers.ruling(height or 30, rng))
     return paper
 
 

@@ -1,4 +1,4 @@
-"""Begin with the weights of a serving graph: those of the ink network, or of the finder after an earlier part."""
+"""Begin with the weights of a serving graph: a network that only finds ink, or the finder after an earlier part."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ _SHARE = 0.8
 def begin_as(graph: bytes, seen: Floats) -> Any:
     """Return a network that begins with what the network of a serving graph knows.
 
-    The ink network has fewer channels and no outputs but ink. It becomes the first channels, and both kinds of ink are
-    what it says. The batch normalizations of a serving graph are folded. Their statistics are taken again from `seen`,
-    contrasts of scenes, float32 (N, height, width, 2).
+    A network that only finds ink has fewer channels and no other outputs. It becomes the first channels, and both kinds
+    of ink are what it says. The batch normalizations of a serving graph are folded. Their statistics are taken again
+    from `seen`, contrasts of scenes, float32 (N, height, width, 2).
     """
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(graph).graph.initializer}
     count = sum(name.startswith("kernel_") for name in weights)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Grey
-from digits.normalization.map_network import MULTIPLE, contrasts
+from digits.finder.network import MULTIPLE, contrasts
+from training.finder.paper import SIDE
 from training.finder.scenes import Box, Scene
-from training.ink.scenes import SIDE
 
 _Halves = NDArray[np.float16]
 

@@ -258,7 +258,6 @@ def _novelty(manifest: Manifest, novelty: Novelty, trust: Trust) -> str:
         accepted = "\n\n![Accepted pictures of other things](strangers.png)\n\nPictures of these kinds that are "
         accepted += "accepted by mistake, at most ten of each kind, and what each is read as."
     measured = " and ".join(f"{share:.4f} of the {name}" for name, share in trust.false_alarms.items())
-    ink = manifest.calibration.ink if manifest.calibration else None
     learned = (
         "digits that were cut up, mixed, paired or turned. Letters that a person may read as a digit, such as O, l and "
         "S, were not among them"
@@ -274,9 +273,10 @@ def _novelty(manifest: Manifest, novelty: Novelty, trust: Trust) -> str:
         f"and {learned}. Of the kinds below, the signs are others than those of the training, the letters are "
         "printed, and noise and two at once were made in another way. *AUROC* is the probability that such a picture "
         "has a higher novelty than a test image. *Accepted* is the share whose answer has `accept`. All pictures "
-        'except noise and "Fashion-MNIST, as it is" were normalized as the service does'
-        f"{f', with version {ink} of the ink network' if ink else ''}. Normalizing two at once sometimes keeps only "
-        "one of them.\n\n" + _table(["pictures", "AUROC", f"`{field}` is false", "accepted"], rows) + accepted
+        'except noise and "Fashion-MNIST, as it is" were normalized as the service does. '
+        "Normalizing two at once sometimes keeps only one of them.\n\n"
+        + _table(["pictures", "AUROC", f"`{field}` is false", "accepted"], rows)
+        + accepted
     )
 
 

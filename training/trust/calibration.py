@@ -8,7 +8,6 @@ from digits.features import Floats, to_features
 from digits.model.artifact import Calibration, Novelty, Temperature
 from digits.model.classifier import Classifier
 from digits.model.drift import edges_for, quantities, reference
-from digits.normalization import ink_map
 from training.data.images import Labels, Split
 from training.network.layers import activations
 from training.trust import conformal
@@ -76,6 +75,5 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
         novelty=None
         if scores.novelty is None
         else Novelty(method=METHOD, false_alarms=alarms, copies_false_alarms=copies_alarms),
-        ink=ink_map.InkNetwork.shipped_version(),
         reference={name: reference(values, edges[name]) for name, values in quantities(features, *scores).items()},
     )

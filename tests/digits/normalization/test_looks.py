@@ -412,17 +412,13 @@ def faintly_shadowed(sheet: Grey) -> Grey:
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_a_mark_that_the_ink_network_erases_in_part_is_left_out(
-    classifier: Classifier, three: Floats, mark: str
-) -> None:
+def test_a_mark_that_the_finder_erases_in_part_is_left_out(classifier: Classifier, three: Floats, mark: str) -> None:
     (record,) = predict(classifier, [normalize(faintly_shadowed(MARKS[mark](written(three))))])
 
     assert record["digit"] == 3
 
 
-def test_digits_in_a_box_that_the_ink_network_erases_in_part_are_not_one_digit(
-    classifier: Classifier, mnist: Mnist
-) -> None:
+def test_digits_in_a_box_that_the_finder_erases_in_part_are_not_one_digit(classifier: Classifier, mnist: Mnist) -> None:
     inks = [stroked(mnist.pixels[mnist.labels == digit][0], 80, 6).astype(np.float32) for digit in (3, 7)]
     middles = [ink[ink.shape[0] // 2 - 40 :, ink.shape[1] // 2 - 30 :][:80, :60] for ink in inks]
     sheet = np.rint(220 - 160 * np.pad(np.hstack(middles), ((80, 80), (60, 60)))).astype(np.uint8)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import tensorflow
 
-from digits.finder.network import NAME, OUTPUTS, Decoding, FinderNetwork
+from digits.finder.network import CONTRASTS_INPUT, NAME, OUTPUTS, Decoding, FinderNetwork
 from digits.model.artifact import Manifest, read_manifest
-from digits.normalization.map_network import CONTRASTS_INPUT
 from tests.training.conftest import Command
 from training.finder.fit import FinderRecipe
 

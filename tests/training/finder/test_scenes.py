@@ -9,9 +9,9 @@ import pytest
 from digits.finder.network import CLASSES
 from training.finder import glyphs
 from training.finder.layout import MAX_DIGITS, Writer
+from training.finder.paper import SIDE
 from training.finder.scenes import Scene, make_scene
 from training.finder.targets import Views
-from training.ink.scenes import SIDE
 
 pytestmark = pytest.mark.training
 

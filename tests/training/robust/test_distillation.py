@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digits.features import to_features
-from digits.finder.network import FinderNetwork
+from digits.finder.network import shipped_version
 from digits.model.artifact import read_manifest
 from digits.model.classifier import Classifier
 from tests.conftest import Mnist
@@ -129,7 +129,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     assert recipe is not None
     assert (recipe["name"], recipe["epochs"]) == ("robust", 1)
     assert recipe["distortions"]["rotation_degrees"] > 0
-    assert (recipe["crops"], recipe["finder"]) == (10, FinderNetwork.shipped_version())
+    assert (recipe["crops"], recipe["finder"]) == (10, shipped_version())
     assert manifest.calibration is not None
     assert manifest.calibration.temperature.folded
     assert manifest.calibration.novelty is None

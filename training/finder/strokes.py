@@ -20,6 +20,9 @@ _FINE = 4
 _SMOOTH = 1.5
 """Standard deviation in these pixels by which the middle line's stairs are smoothed."""
 
+_STRAIGHT = 200
+"""Number of different digits of straight strokes."""
+
 MIN_LENGTH = 10
 """A middle line of fewer pixels is the dot of a bold blot."""
 
@@ -41,11 +44,11 @@ def drawn_fields(per_style: int) -> Floats:
 
 
 @cache
-def straight_fields(count: int) -> Floats:
+def straight_fields() -> Floats:
     """Return the same fields each time: of 1s, 7s and 4s of straight strokes, which look like lines of paper."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:FIELD, :FIELD].astype(np.float32) / (FIELD / 2) - 1
-    fields = np.full((count, FIELD, FIELD), np.inf, np.float32)
+    fields = np.full((_STRAIGHT, FIELD, FIELD), np.inf, np.float32)
     for field in fields:
         wide, foot, low = rng.uniform((0.15, -0.2, 0.05), (0.4, 0.2, 0.25))
         strokes = (

@@ -1,4 +1,4 @@
-"""Make scenes: digits on any paper, in any light, and how much of each pixel the pen has covered.
+"""Paper of any kind, what is on it but the pen's ink, its light, and how a camera sees it.
 
 Every edge is a distance to a line that a width is compared with, so that nothing has to be drawn in more pixels.
 Lengths are in pixels of the scene.
@@ -13,14 +13,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from digits.features import Floats, Grey
-from training.ink.strokes import FIELD, straight_fields
+from training.finder.strokes import FIELD
 from training.trust.drawing import font
 
 SIDE = 128
 """Side of a scene in pixels."""
-
-STRAIGHT_FIELDS = 200
-"""Number of different digits of straight strokes."""
 
 Rng = np.random.Generator
 
@@ -31,24 +28,10 @@ Y, X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 
 
 class Chances:
-    """The shares of the scenes, or of the papers, that have something."""
+    """The shares of the papers and of the pictures that have something."""
 
-    empty: float = 0.14
-    one_digit: float = 0.44
-    number: float = 0.26
-    """One or two rows of two to seven digits. The rest are sheets of eight to sixty digits."""
-    straight: float = 0.15
-    """Of the digits: 1s, 7s and 4s of straight strokes, which look like lines of paper."""
-    like_a_line: float = 0.1
-    """Of single digits: such a digit, thin and tall."""
-    plain: float = 0.1
-    """Clean paper in even light."""
     bare: float = 0.25
     """Clean paper in uneven light, with shadows and stains."""
-    tight: float = 0.08
-    """Of single digits: cut to its ink."""
-    surface: float = 0.07
-    """Not on paper, but on wood, cloth, a screen or other things. Half of the empty scenes are."""
     ruled: float = 0.4
     framed: float = 0.25
     printed: float = 0.25
@@ -81,43 +64,6 @@ class PlacedDigit:
     height: float
     pen: float
     """Width of its strokes."""
-    is_straight: bool = False
-    """Whether its strokes are straight. Others may be so too."""
-
-
-def make_scene(fields: Floats, rng: Rng) -> tuple[Grey, Grey]:
-    """Return a scene and its ink, uint8 (SIDE, SIDE) each. Ink of 255 is a pixel that the pen has covered.
-
-    The fields are from `distance_fields`.
-    """
-    digits = _layout(rng)
-    height = digits[0].height if digits else 0.0
-    is_plain = rng.random() < Chances.plain
-    ink = _write(digits, fields, rng)
-    strength = rng.uniform(0.3, 0.95) if rng.random() < 0.75 or 0 < height < 14 else rng.uniform(0.1, 0.3)
-    is_surface = rng.random() < (0.5 if not digits else Chances.surface)
-    if is_surface:
-        paper = np.clip(rng.uniform(0.2, 0.8) + log_uniform(rng, 0.01, 0.12) * surface(rng), 0.05, 1)
-        strength = max(strength, 0.4)
-    elif is_plain:
-        paper = np.ones_like(X)
-    elif rng.random() < Chances.bare:
-        paper = stained_paper(rng)
-    else:
-        paper = used_paper(digits, ink, strength, fields, rng)
-    covered = strength * pressure(rng) * ink
-    grey = np.minimum(paper, 1 - covered) if rng.random() < 0.4 else paper * (1 - covered)
-    if not is_plain and not is_surface and rng.random() < Chances.table:
-        grey, ink = end_paper(grey, ink, rng)
-    light = uneven_light(digits, rng) if not is_plain else np.ones_like(X)
-    light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
-    ink = ink * visibility((paper - grey) * light)
-    grey = grey * light
-    if not is_plain:
-        grey = grey + log_uniform(rng, 0.3, 6) * grain(rng, rng.uniform(1, 2.5)) * light / 255
-        if rng.random() < Chances.haze:
-            grey = grey + rng.uniform(10, 60)
-    return photograph(grey, height, rng, is_plain=is_plain), np.rint(255 * ink).astype(np.uint8)
 
 
 def visibility(contrast: Plane) -> Plane:
@@ -163,69 +109,20 @@ def turned(angle: float, x: float = SIDE / 2, y: float = SIDE / 2) -> tuple[Plan
     return cos * (X - x) + sin * (Y - y), cos * (Y - y) - sin * (X - x)
 
 
-def _layout(rng: Rng) -> list[PlacedDigit]:
-    """Place the digits: none, one, a number or a sheet."""
-    u = rng.uniform
-    kind = rng.random()
-    if kind < Chances.empty:
-        return []
-    if kind < Chances.empty + Chances.one_digit:
-        if rng.random() < Chances.tight:
-            pen = log_uniform(rng, 2.5, 20)
-            return [PlacedDigit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
-        if rng.random() < Chances.like_a_line:
-            height = u(50, 118)
-            x, y = (SIDE / 2 + u(-1, 1) * (SIDE / 2 - share * height) for share in (0.2, 0.5))
-            return [PlacedDigit(x, y, height, log_uniform(rng, 0.45, 3), is_straight=True)]
-        height = log_uniform(rng, 9, 122)
-        pen = np.clip(height * (log_uniform(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
-        x, y = (SIDE / 2 + u(-1, 1) * max(4, SIDE / 2 - share * height) for share in (0.35, 0.5))
-        return [PlacedDigit(x, y, height, float(pen))]
-    if kind < Chances.empty + Chances.one_digit + Chances.number:
-        count, rows = int(rng.integers(2, 8)), 1 + int(rng.random() < 0.3)
-        columns, tallest = -(-count // rows), 72.0
-    else:
-        count = int(rng.integers(8, 61))
-        columns = int(max(3, np.sqrt(count) * u(0.8, 1.7)))
-        rows, tallest = -(-count // columns), 26.0
-    gap, lead = u(0.6, 1.2), u(1.15, 1.8)
-    height = log_uniform(rng, 8, tallest)
-    if rng.random() < 0.9:  # the others are cut by the edge
-        height = min(height, 0.97 * SIDE / max(columns * gap, rows * lead))
-    pen, gap, lead = max(0.45, height * log_uniform(rng, 0.015, 0.2)), gap * height, lead * height
-    left, top = (
-        u(0.4 * height, max(0.5 * height, SIDE - 0.4 * height - (places - 1) * step))
-        for places, step in ((columns, gap), (rows, lead))
-    )
-    jitter = rng.normal(0, 0.06 * height, (count, 2))
-    return [
-        PlacedDigit(
-            left + n % columns * gap + dx, top + n // columns * lead + dy, height * u(0.85, 1.15), pen * u(0.9, 1.1)
-        )
-        for n, (dx, dy) in enumerate(jitter)
-    ]
-
-
-def _write(digits: Sequence[PlacedDigit], fields: Floats, rng: Rng, *, mirrored: bool = False) -> Plane:
-    """Return how much of each pixel the pen covers. All digits of a scene are in one hand."""
+def _behind(digits: Sequence[PlacedDigit], fields: Floats, rng: Rng) -> Plane:
+    """Return how much of each pixel digits cover that are on the other side of the paper. All are in one hand."""
     ink = np.zeros_like(X)
-    straight = 0 if mirrored else Chances.straight
     slant = rng.normal(0, 0.05) if rng.random() < 0.4 else rng.uniform(-0.35, 0.35)
     turn, width = near_level(rng, 1.5, 6), rng.uniform(0.75, 1.2)
-    uneven = 1 + rng.uniform(0, 0.15) * grain(rng, log_uniform(rng, 8, 60)) if digits else 1.0
+    uneven = 1 + rng.uniform(0, 0.15) * grain(rng, log_uniform(rng, 8, 60))
     for digit in digits:
         scale = 2 * digit.height / FIELD
-        axes = np.array([[width * (-1 if mirrored else 1), slant], [0, 1]])
+        axes = np.array([[-width, slant], [0, 1]])
         axes = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ axes
         matrix = np.column_stack([axes, np.array([digit.x, digit.y]) - axes @ np.full(2, FIELD / 2)])
-        known = straight_fields(STRAIGHT_FIELDS) if digit.is_straight or rng.random() < straight else fields
-        field = known[rng.integers(len(known))]
+        field = fields[rng.integers(len(fields))]
         distance = cv2.warpAffine(field, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
         np.maximum(ink, line_coverage(distance * np.float32(digit.height), digit.pen * uneven), out=ink)
-    if digits and rng.random() < 0.15:  # rough strokes
-        by, size = min(0.25 * digits[0].pen, rng.uniform(0.2, 1.5)), log_uniform(rng, 1.2, 10)
-        x, y = (each + np.float32(by) * grain(rng, size) for each in (X, Y))
-        ink = cv2.remap(ink, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return ink
 
 
@@ -262,7 +159,7 @@ def used_paper(digits: Sequence[PlacedDigit], ink: Plane, strength: float, field
             )
             for _ in range(int(rng.integers(1, max(3, min(12, int(150 / height))))))
         ]
-        darken(cv2.GaussianBlur(_write(behind, fields, rng, mirrored=True), (0, 0), rng.uniform(0.5, 2.5)), 0.1, 0.45)
+        darken(cv2.GaussianBlur(_behind(behind, fields, rng), (0, 0), rng.uniform(0.5, 2.5)), 0.1, 0.45)
     if rng.random() < Chances.ruled:
         darken(ruling(height, rng), *((0.04, 0.5) if rng.random() < 0.6 else (0.3, 1.1)))
     if rng.random() < Chances.framed:

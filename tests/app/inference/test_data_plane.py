@@ -121,15 +121,13 @@ def test_an_error_of_an_earlier_attempt_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_picture_for_which_there_is_no_room_can_be_reported(plane: DataPlane) -> None:
-    others = Reservation(plane.memory_budget)
-    others.reserve(plane.memory_budget.max_bytes - 40_000)
     batch = batch_of_numbers(plane, 2)
     batch.reports_errors = True
 
-    with batch.memory:
+    with Reservation(plane.memory_budget) as others, batch.memory:
+        others.reserve(plane.memory_budget.max_bytes - 40_000)
         result = asyncio.run(plane.read(batch))
 
-    others.release()
     assert (result.numbers, result.digits.predictions) == ([], [])
     assert {index: type(error) for index, error in batch.errors.items()} == {0: NoRoom, 1: NoRoom}
 

@@ -126,7 +126,7 @@ def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
     """
     all_binary = _parameters(document, "the request").get("binary_data_output") is True
     named = document.get("outputs")
-    if not named:
+    if named is None or named == []:
         return _USUAL_OUTPUTS_BINARY if all_binary else _USUAL_OUTPUTS
     if not isinstance(named, list):
         raise InvalidBody("expected 'outputs' to be a list, received another JSON value")

@@ -52,7 +52,7 @@ class InputTensor(BaseModel):
 _INPUTS = {"type": "array", "minItems": 1, "maxItems": 1, "items": InputTensor.model_json_schema()}
 _OUTPUT = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
 _OUTPUTS = {
-    "type": "array",
+    "type": ["array", "null"],
     "items": _OUTPUT,
     "description": "Outputs that the metadata of the version lists. Without any: `probabilities` and `digit`.",
 }

@@ -134,6 +134,7 @@ for _ in range(900):
         "a wrong shape": (infer(shape=[1, 783]), 400, "unexpected shape"),
         "a number as id": (infer(id=42), 400, "expected 'id' to be a string"),
         "an unknown output": (infer(outputs=[{"name": "x"}]), 400, "expected the outputs that version"),
+        "an object as outputs": (infer(outputs={}), 400, "expected 'outputs' to be a list"),
         "an output without a name": (infer(outputs=[{}]), 400, "expected each output to have a name"),
         "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
         "a deep name": (infer(name=DEEP), 400, "expected the input 'features', received a list"),

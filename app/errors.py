@@ -150,20 +150,24 @@ def describe(exc: Exception) -> ErrorReply:
     return ErrorReply(status, str(exc), headers)
 
 
-def problem(
-    status: int, detail: str, *, error: str = "", pointer: str = "", headers: dict[str, str] | None = None
-) -> Response:
-    """Return an `application/problem+json` response (RFC 9457).
+def problem(status: int, detail: str) -> dict[str, Any]:
+    """Return problem details (RFC 9457) without a name, because the status says everything."""
+    return {"type": "about:blank", "title": http.HTTPStatus(status).phrase, "status": status, "detail": detail}
 
-    Without an error's name, the status says everything. `pointer` is a JSON pointer (RFC 6901) into the body.
-    """
-    kind, title = "about:blank", http.HTTPStatus(status).phrase
-    if error:
-        kind, title = f"urn:digits:{error}", error.replace("-", " ").capitalize()
-    body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
-    if pointer:
-        body["errors"] = [{"pointer": pointer, "detail": detail}]
-    return Response(orjson.dumps(body), status, headers, "application/problem+json")
+
+def problem_of(exc: Exception) -> dict[str, Any]:
+    """Return the problem details of an exception, with a JSON pointer (RFC 6901) into the body if it has one."""
+    details = problem(*describe(exc)[:2])
+    if isinstance(exc, DigitsError) and not isinstance(exc, NotFound | WrongMethod):
+        error = name(type(exc))
+        details |= {"type": f"urn:digits:{error}", "title": error.replace("-", " ").capitalize()}
+        if exc.pointer:
+            details["errors"] = [{"pointer": exc.pointer, "detail": details["detail"]}]
+    return details
+
+
+def problem_response(details: dict[str, Any], headers: dict[str, str]) -> Response:
+    return Response(orjson.dumps(details), details["status"], headers, "application/problem+json")
 
 
 def has_protocol_form(path: str) -> bool:
@@ -175,9 +179,7 @@ def response(path: str, exc: Exception) -> Response:
     """Return the error response for an exception: problem details, or `{"error": "..."}` under /v1 and /v2."""
     status, detail, headers = describe(exc)
     if not has_protocol_form(path):
-        if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
-            return problem(status, detail, headers=headers)  # the status says everything
-        return problem(status, detail, error=name(type(exc)), pointer=exc.pointer, headers=headers)
+        return problem_response(problem_of(exc), headers)
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
         status = 400
     return Response(orjson.dumps({"error": detail}), status, headers, "application/json")

@@ -1,15 +1,19 @@
 """Our own dialect: `POST /predict` for one digit per picture, `POST /read` for numbers of several digits."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fastapi import Query
 
+from app import errors
 from app.api.query import PredictQuery, ReadQuery, extend
 from app.asgi.route import Reply, ServiceRequest, direct_router
+from app.inference.picture_batch import PictureBatch
 from app.input.pictures import PICTURE_TYPES, read_pictures
 from app.openapi.bodies import PREDICT_BODY, READ_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Number, Numbers, Prediction, Predictions
+from app.telemetry.access_log import REQUEST
 from digits.finder.read import set_accept
 
 router = direct_router("Predict")
@@ -30,12 +34,11 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
     """
     service = request.service
     with service.requests.begin(request) as work:
-        pictures = await read_pictures(work, query.normalize)
+        pictures = await read_pictures(work, query.normalize, reports_errors=query.on_error == "report")
         inference = await service.data_plane.infer(pictures)
         if query.model_fields_set:
             await extend(service.data_plane, inference, query, inference.predictions, work)
-        records = inference.predictions
-        content = records[0] if pictures.single else {"predictions": records}
+        content = _content(request, pictures, inference.predictions)
         return Reply.of(content, inference.classifier.model_id, inference.pass_rows)
 
 
@@ -55,11 +58,25 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     service = request.service
     service.registry.classifier.require_digits()
     with service.requests.begin(request) as work:
-        pictures = await read_pictures(work, types=PICTURE_TYPES)
+        pictures = await read_pictures(work, types=PICTURE_TYPES, reports_errors=query.on_error == "report")
         read = await service.data_plane.read(pictures)
         if query.model_fields_set:
             await extend(service.data_plane, read.digits, query, read.numbers, work)
             for number in read.numbers:
                 set_accept(number, query.marks)  # another coverage gives other prediction sets
-        content = read.numbers[0] if pictures.single else {"predictions": read.numbers}
+        content = _content(request, pictures, read.numbers)
         return Reply.of(content, read.digits.classifier.model_id, read.digits.pass_rows)
+
+
+def _content(request: ServiceRequest, pictures: PictureBatch, records: Sequence[Any]) -> Any:
+    """Return the record of a single picture, or a list with those of several, and with the errors in their places."""
+    if pictures.single:
+        return records[0]
+    if pictures.errors:
+        request.scope[REQUEST].picture_errors = pictures.errors.values()
+        answered = iter(records)
+        records = [
+            {"error": errors.problem_of(pictures.errors[index])} if index in pictures.errors else next(answered)
+            for index in range(len(pictures))
+        ]
+    return {"predictions": records}

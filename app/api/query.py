@@ -44,6 +44,9 @@ class TrustQuery(BaseModel):
     per_class: bool = False
     """Whether the coverage holds for each digit separately, instead of for all digits together. Available up to
     0.99."""
+    on_error: Literal["fail", "report"] = "fail"
+    """What an invalid picture does to a request with several pictures. `fail`, the default: its error is the reply.
+    `report`: the list of predictions has its error in its place, and the status is 200."""
 
 
 class PredictQuery(TrustQuery):

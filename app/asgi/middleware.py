@@ -125,7 +125,7 @@ class _Cors(CORSMiddleware):
         reason = bytes(response.body).decode().lower()
         detail = f"expected an origin, a method and headers that are allowed, received {reason}"
         kept = {name: value for name, value in response.headers.items() if name.startswith(("access-control", "vary"))}
-        return errors.problem(response.status_code, detail, headers=kept)
+        return errors.problem_response(errors.problem(response.status_code, detail), kept)
 
 
 async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:

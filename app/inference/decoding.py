@@ -1,6 +1,6 @@
 """Open and prepare the pictures of a request. No other module of the service does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,39 +27,44 @@ A job for each picture would take 1.4 times as long, and longer jobs would delay
 """
 
 
-def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
-    """Read the headers of encoded pictures and check their sizes. Errors have the picture's index.
+def open_pictures(batch: PictureBatch, max_image_pixels: int) -> dict[int, Picture]:
+    """Read the headers of encoded pictures and check their sizes. Return the pictures without an error, by index.
 
     All pictures together may have twice as many pixels as one picture may have.
     """
-    pictures: list[Picture] = []
+    pictures: dict[int, Picture] = {}
     pixels, most = 0, 2 * max_image_pixels
     for index, encoded in enumerate(batch.encoded):
-        pictures.append(batch.for_picture(index, Picture, encoded, max_pixels=max_image_pixels))
-        pixels += pictures[-1].pixel_count
+        with batch.picture(index):
+            pictures[index] = picture = Picture(encoded, max_pixels=max_image_pixels)
+            pixels += picture.pixel_count
+            picture.close_costly()
         if pixels > most:
             raise ImageTooLarge(f"expected at most {most} pixels in all pictures together, received {pixels} or more")
-        pictures[-1].close_costly()
     return pictures
 
 
 def open_and_prepare_small(
     batch: PictureBatch, max_image_pixels: int, preparation: Preparation
-) -> tuple[list[Picture], list[Normalized]]:
+) -> tuple[dict[int, Picture], dict[int, Normalized]]:
     """Open pictures as `open_pictures` does. If there is a single small one, prepare it, too, in the same job."""
     pictures = open_pictures(batch, max_image_pixels)
-    is_small = len(pictures) == 1 and pictures[0].cost <= SMALL_SIZE
-    return pictures, prepare_pictures(batch, pictures, [0], preparation) if is_small else []
+    is_small = len(batch) == 1 and all(picture.cost <= SMALL_SIZE for picture in pictures.values())
+    return pictures, prepare_pictures(batch, pictures, [*pictures], preparation) if is_small else {}
 
 
 def prepare_pictures(
-    batch: PictureBatch, pictures: Sequence[Picture], indices: Sequence[int], preparation: Preparation
-) -> list[Normalized]:
-    """Bring some of the pictures to the network's form. Errors have the picture's index."""
-    return [batch.for_picture(index, pictures[index].prepare, preparation) for index in indices]
+    batch: PictureBatch, pictures: Mapping[int, Picture], indices: Sequence[int], preparation: Preparation
+) -> dict[int, Normalized]:
+    """Bring some of the pictures to the network's form. Return those without an error, by index."""
+    prepared: dict[int, Normalized] = {}
+    for index in indices:
+        with batch.picture(index):
+            prepared[index] = pictures[index].prepare(preparation)
+    return prepared
 
 
-def prepared_bytes(pictures: Sequence[Picture]) -> int:
+def prepared_bytes(pictures: Iterable[Picture]) -> int:
     """Return the memory that pictures take at most once they are prepared, with their ink, without candidates."""
     return sum(2 * FEATURES + min(picture.pixel_count, REDUCED_SIDE**2) for picture in pictures)
 

@@ -16,7 +16,6 @@ from digits.errors import ArtifactError, NoUsableModel
 from digits.finder import network as finder
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
-from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from digits.model.discovery import Candidates, candidates, no_usable_model
 
@@ -116,11 +115,11 @@ class ModelRegistry:
             f"version {number} of {artifact.NAME} is not loaded; loaded versions: {', '.join(map(str, self.loaded()))}"
         )
 
-    def class_count(self, number: int | None = None) -> int:
-        """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten."""
+    def find(self, number: int | None) -> Classifier | None:
+        """Return the loaded version with this number, or the served one for None. Without a model, return None."""
         if self._served is None:
-            return len(DIGITS)
-        return len((self._served.classifier if number is None else self.version(number)).manifest.classes)
+            return None
+        return self._served.classifier if number is None else self.version(number)
 
     def labelled(self, label: str) -> int:
         """Return the number of the version with this label. Raises UnknownModel."""

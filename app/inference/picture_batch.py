@@ -1,17 +1,16 @@
 """The pictures of one request, as every dialect passes them to the data plane."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 
+from app.errors import Overloaded
 from app.inference.memory_budget import Reservation
 from digits.errors import DigitsError
 from digits.normalization.mnist_form import Mode
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -35,18 +34,32 @@ class PictureBatch:
     """Which pictures to normalize."""
     version: int | None = None
     """Number of the version that the request names. None means the served one."""
+    reports_errors: bool = False
+    """Whether the reply to several pictures reports the error of each. Otherwise, the first one refuses the request."""
+    errors: dict[int, DigitsError] = field(default_factory=dict)
+    """The errors to report, by the index of the picture. A picture with an error is not classified."""
     memory: Reservation = field(init=False, repr=False, compare=False)
     """The reservation of the request, also for the prepared pictures and their candidates."""
 
     def __len__(self) -> int:
         return len(self.encoded) if self.pixels is None else len(self.pixels)
 
-    def for_picture(self, index: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function for one picture. Its DigitsError then says which one: from 1, and from 0 in the pointer."""
+    @contextmanager
+    def picture(self, index: int) -> Iterator[None]:
+        """Return a block for one picture. Its DigitsError is noted in `errors`, if the reply reports it, or raised.
+
+        It says which picture it is about, from 1, and from 0 in the pointer. An error that has a pointer does already,
+        and Overloaded is about none.
+        """
         try:
-            return function(*args, **kwargs)
+            yield
         except DigitsError as exc:
-            count = len(self)
-            name = f" ({self.names[index]!r})" if self.names else ""
-            message = f"picture {index + 1} of {count}{name}: {exc}" if count > 1 else str(exc)
-            raise type(exc)(message, self.pointer.format(index)) from exc
+            count, message, pointer = len(self), str(exc), exc.pointer
+            if not pointer and not isinstance(exc, Overloaded):
+                name = f" ({self.names[index]!r})" if self.names else ""
+                message = f"picture {index + 1} of {count}{name}: {exc}" if count > 1 else message
+                pointer = self.pointer.format(index)
+            error = type(exc)(message, pointer)  # without a traceback, which would hold the picture
+            if self.single or not self.reports_errors:
+                raise error from exc
+            self.errors[index] = error

@@ -67,8 +67,11 @@ def _check_counts(text: bytes, max_batch: int) -> None:
         raise InvalidBody(f"expected lists of numbers, received {objects} objects and {strings} strings")
 
 
-def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
-    """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`. Raises what `parse_json` and `_pixels` raise."""
+def read_json(body: bytes, settings: Settings, mode: Mode, *, reports_errors: bool = False) -> PictureBatch:
+    """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`. Raises what `parse_json` and `_pixels` raise.
+
+    If the reply reports errors, it has those of `_pixels`. The pixels of such a picture are zeros.
+    """
     document = parse_json(body, settings)
     if not isinstance(document, dict):
         raise InvalidBody(f"expected an object with 'pixels' or 'instances', received {type_name(document)}")
@@ -94,11 +97,15 @@ def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
             raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(pictures)}")
     # `_whole_numbers` cannot tell true from 1 and false from 0. Text without the letters u and f contains neither.
     may_be_whole = scale == "0-255" and b"u" not in body and b"f" not in body
-    pixels = _whole_numbers(pictures) if may_be_whole else None
-    if pixels is None:
-        each = [_pixels(picture, scale, mode, pointer.format(index)) for index, picture in enumerate(pictures)]
-        pixels = np.stack(each)
-    return PictureBatch(pixels=pixels, single=single, pointer=pointer)
+    whole = _whole_numbers(pictures) if may_be_whole else None
+    if whole is not None:
+        return PictureBatch(pixels=whole, single=single, pointer=pointer)
+    pixels = np.zeros((len(pictures), SIDE, SIDE), np.float32 if scale == "0-1" else np.uint8)
+    batch = PictureBatch(pixels=pixels, single=single, pointer=pointer, reports_errors=reports_errors)
+    for index, picture in enumerate(pictures):
+        with batch.picture(index):
+            pixels[index] = _pixels(picture, scale, mode, pointer.format(index))
+    return batch
 
 
 def _whole_numbers(pictures: list[Any]) -> Grey | None:
@@ -123,8 +130,8 @@ def _whole_numbers(pictures: list[Any]) -> Grey | None:
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
-    """Convert one JSON picture, 28 rows of 28 numbers or 784 numbers, to (28, 28): uint8, or float32 in [0, 1].
+def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[np.float64]:
+    """Convert one JSON picture, 28 rows of 28 numbers or 784 numbers, to (28, 28): whole numbers, or floats in [0, 1].
 
     Raises InvalidPixels and NoInk with a pointer to the value or the picture. In the mode "never", it may be blank.
     """
@@ -153,7 +160,7 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
         raise InvalidPixels(
             'expected numbers from 0 to 255, received none above 1; for 0 to 1 say "scale": "0-1"', pointer
         )
-    return values.astype(np.float32 if scale == "0-1" else np.uint8).reshape(SIDE, SIDE)
+    return values.reshape(SIDE, SIDE)
 
 
 def _flatten(picture: Any, pointer: str) -> tuple[list[Any], bool]:

@@ -21,12 +21,18 @@ PICTURE_TYPES = (FORM, *IMAGE_TYPES)
 """Media types of pictures of any size."""
 
 
-async def read_pictures(work: RequestInWork, mode: Mode = "auto", types: tuple[str, ...] = MEDIA_TYPES) -> PictureBatch:
+async def read_pictures(
+    work: RequestInWork,
+    mode: Mode = "auto",
+    types: tuple[str, ...] = MEDIA_TYPES,
+    *,
+    reports_errors: bool = False,
+) -> PictureBatch:
     """Read a body of one of these media types. The data plane opens encoded pictures, not this function.
 
     Raises BodyTooLarge, NoRoom, SlowBody, Overloaded and Abandoned if the body cannot be received, and UnsupportedType,
     MalformedBody, InvalidBody, BatchTooLarge and InvalidPixels if it cannot be parsed. Blank JSON pixels raise NoInk,
-    unless the mode is "never".
+    unless the mode is "never". If the reply reports errors, it has those of pixels.
     """
     # The server has already decoded chunked.
     transfer_encoding = work.headers.get(b"transfer-encoding", b"chunked")
@@ -49,13 +55,14 @@ async def read_pictures(work: RequestInWork, mode: Mode = "auto", types: tuple[s
     if media_type == RAW:
         batch = raw_pixels(body, settings.max_batch)
     elif media_type == JSON:
-        batch = await parse(work.decode_threads, partial(read_json, settings=settings, mode=mode), body)
+        parser = partial(read_json, settings=settings, mode=mode, reports_errors=reports_errors)
+        batch = await parse(work.decode_threads, parser, body)
     elif media_type == FORM:
         # Even short forms go to a thread, because the parser is pure Python.
         batch = await work.decode_threads.run(len(body), read_form, body, content_type, settings.max_batch)
     else:
         batch = PictureBatch(encoded=[body], single=True)
-    batch.mode, batch.memory = mode, work
+    batch.mode, batch.memory, batch.reports_errors = mode, work, reports_errors
     return batch
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from app.openapi import example_pictures
 from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
-from app.openapi.schemas import Problem
 
 DESCRIPTION = f"""
 Which handwritten digit is in the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
@@ -40,8 +39,6 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
     """
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     schemas = document["components"]["schemas"]
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem.pop("$defs") | {"Problem": problem}
     # The service leaves out the manifest's checksums.
     del schemas["Manifest"]["properties"]["files"]
     schemas["Manifest"]["required"].remove("files")

@@ -93,10 +93,36 @@ class Prediction(DigitPrediction):
     negative ones contradict it: the pixel times the gradient of the digit's logit minus the mean logit."""
 
 
+class Culprit(_Schema):
+    """The part of the body that is wrong."""
+
+    pointer: str
+    """A JSON pointer (RFC 6901) to the part."""
+    detail: str
+
+
+class Problem(_Schema):
+    """An error as problem details (RFC 9457)."""
+
+    type: str
+    """The error's name for programs. `about:blank` when the status says everything."""
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    """What was expected and what was received."""
+    errors: OrAbsent[Annotated[list[Culprit], Field(min_length=1)]] = None
+
+
+class RefusedPicture(_Schema):
+    """In the place of a prediction, with `?on_error=report`: why there is none."""
+
+    error: Problem
+
+
 class Predictions(_Schema):
     """The predictions for several pictures, in the order of the request."""
 
-    predictions: list[Prediction]
+    predictions: list[Prediction | RefusedPicture]
 
 
 class Box(_Schema):
@@ -163,7 +189,7 @@ class Number(_Schema):
 class Numbers(_Schema):
     """The digits on several pictures, in the order of the request."""
 
-    predictions: list[Number]
+    predictions: list[Number | RefusedPicture]
 
 
 class Versions(_Schema):
@@ -196,26 +222,6 @@ class Health(_Schema):
     because the named folder has none."""
     version: str
     """The version of the service."""
-
-
-class Culprit(_Schema):
-    """The part of the body that is wrong."""
-
-    pointer: str
-    """A JSON pointer (RFC 6901) to the part."""
-    detail: str
-
-
-class Problem(_Schema):
-    """An error as problem details (RFC 9457)."""
-
-    type: str
-    """The error's name for programs. `about:blank` when the status says everything."""
-    title: str
-    status: Annotated[int, Field(ge=400, le=599)]
-    detail: str
-    """What was expected and what was received."""
-    errors: OrAbsent[Annotated[list[Culprit], Field(min_length=1)]] = None
 
 
 class Error(_Schema):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from app.settings import LogFormat
+from digits.errors import DigitsError
 from digits.model.artifact import ModelId
 
 PROBES = (
@@ -64,6 +65,8 @@ class CompletedRequest:
     """The name of the API key that the client sent, or None without one."""
     refusal: str | None = None
     """The name of the error that refused it, or None if it was answered."""
+    picture_errors: Collection[DigitsError] = ()
+    """The errors of pictures that its reply reports."""
     span: dict[str, str] | None = None
     """The `trace_id` and the `span_id` of its span, in hexadecimal digits, or None if the service sends no traces."""
 

@@ -86,4 +86,7 @@ class Accounting:
             if request.key_name:
                 self.metrics.key_requests.labels(request.key_name).inc()
             if request.status >= 400 and request.refusal:
-                self.metrics.refusals.labels(request.refusal).inc()
+                self.metrics.refusals.labels(request.refusal, request.status).inc()
+            elif request.status < 400:
+                for error in request.picture_errors:
+                    self.metrics.refusals.labels(errors.name(type(error)), errors.STATUS[type(error)]).inc()

@@ -154,7 +154,8 @@ class Metrics(Collector):
             EDGES["novelty"],
         )
         self._doubts = counter("digits_doubts", "Pictures with a reason to doubt the answer.", ("doubt",))
-        self.refusals = counter("digits_refusals", "Requests that were refused.", ("reason",))
+        refused = "Refused requests, and refused pictures of other requests."
+        self.refusals = counter("digits_refusals", refused, ("reason", "status"))
         self.key_requests = counter(
             "digits_key_requests", "Requests with an API key, by the key's name.", ("key_name",)
         )
@@ -170,8 +171,8 @@ class Metrics(Collector):
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
         for doubt in DOUBTS:
             self._doubts.labels(doubt)
-        for error in errors.STATUS:
-            self.refusals.labels(errors.name(error))
+        for error, status in errors.STATUS.items():
+            self.refusals.labels(errors.name(error), status)
         for route in ("/predict", "/read"):  # an autoscaler takes a missing series for a failure
             self._requests.values("http", route, "200")
         for outcome in ("served", "refused"):

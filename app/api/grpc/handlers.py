@@ -38,7 +38,7 @@ def handlers(service: Service) -> dict[str, Handler]:
         return ready(request)
 
     def config(request: Any) -> dict[str, Any]:
-        return {"config": model_config(service.settings.max_batch, registry.class_count(version(request)))}
+        return {"config": model_config(registry, version(request), service.settings.max_batch)}
 
     def statistics(request: Any) -> dict[str, Any]:
         number = requested_version(registry, request.name or artifact.NAME, request.version)

@@ -14,7 +14,13 @@ from app.inference.batching import Inference
 from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
-_CONTENTS = {"FP32": "fp32_contents", "UINT8": "uint_contents", "BYTES": "bytes_contents", "INT64": "int64_contents"}
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "BYTES": "bytes_contents",
+    "FP32": "fp32_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+}
 """The field of `InferTensorContents` for each datatype of an input or an output."""
 
 
@@ -71,6 +77,6 @@ def infer_answer(request: InferRequest, result: Inference) -> Answer:
         if output.binary:
             message.raw_output_contents.append(to_bytes(data))
         else:
-            values = [text.encode() for text in data] if output.classes else data
+            values = [text.encode() for text in data] if output.classes else data.tolist()
             getattr(written.contents, _CONTENTS[tensor["datatype"]]).extend(values)
     return Answer(message, result.classifier.model_id, result.pass_rows)

@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from app.api.open_inference.request import DIGIT, PROBABILITIES
+from app.api.open_inference.outputs import outputs_of
 from app.api.open_inference.tensors import INPUT
 from app.inference.model_registry import ModelRegistry
 from digits.features import FEATURES
 from digits.model import artifact
+
+_INPUTS: dict[str, list[int]] = {"FP32": [FEATURES], "UINT8": [FEATURES], "BYTES": []}
+"""The datatypes in which pictures may be sent, each with the shape for one picture."""
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "parameters", "statistics"]
 
@@ -16,21 +19,27 @@ def server_metadata(version: str) -> dict[str, Any]:
 
 
 def model_metadata(registry: ModelRegistry, number: int | None) -> dict[str, Any]:
-    """Return the model's loaded versions, and the inputs and outputs of one version. None means the served one."""
+    """Return the model's loaded versions, and the inputs and outputs of one version. None means the served one.
+
+    The only input is listed once for each datatype.
+    """
     return {
         "name": artifact.NAME,
         "versions": [str(version) for version in registry.loaded()],
         "platform": "onnx_onnxv1",
-        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, FEATURES]}],
+        "inputs": [{"name": INPUT, "datatype": datatype, "shape": [-1, *dims]} for datatype, dims in _INPUTS.items()],
         "outputs": [
-            {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, registry.class_count(number)]},
-            {"name": DIGIT, "datatype": "INT64", "shape": [-1]},
+            {"name": name, "datatype": datatype, "shape": [-1, *dims]}
+            for name, datatype, dims in outputs_of(registry.find(number))
         ],
     }
 
 
-def model_config(max_batch: int, classes: int) -> dict[str, Any]:
-    """Return Triton's model configuration. Triton's client reads the maximum batch size from it."""
+def model_config(registry: ModelRegistry, number: int | None, max_batch: int) -> dict[str, Any]:
+    """Return Triton's model configuration, in which a name is unique, so that the input has one datatype.
+
+    Triton's client reads the maximum batch size from it.
+    """
     return {
         "name": artifact.NAME,
         "platform": "onnxruntime_onnx",
@@ -38,8 +47,8 @@ def model_config(max_batch: int, classes: int) -> dict[str, Any]:
         "max_batch_size": max_batch,
         "input": [{"name": INPUT, "data_type": "TYPE_FP32", "dims": [FEATURES]}],
         "output": [
-            {"name": PROBABILITIES, "data_type": "TYPE_FP32", "dims": [classes]},
-            {"name": DIGIT, "data_type": "TYPE_INT64", "dims": []},
+            {"name": name, "data_type": f"TYPE_{datatype}", "dims": dims}
+            for name, datatype, dims in outputs_of(registry.find(number))
         ],
         "dynamic_batching": {},
     }

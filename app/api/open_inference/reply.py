@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api.open_inference.request import PROBABILITIES, InferRequest, RequestedOutput
+from app.api.open_inference.outputs import output_values
+from app.api.open_inference.request import InferRequest, RequestedOutput
 from app.asgi.route import JSON, Reply
 from app.inference.batching import Inference
 from digits.model.predictions import to_json
@@ -35,17 +36,17 @@ def infer_reply(request: InferRequest, batch: Inference) -> Reply:
 
 
 def output_tensor(output: RequestedOutput, batch: Inference) -> dict[str, Any]:
-    """Return an output with its name, datatype and shape, and with its values as `data`, row by row."""
-    probabilities = batch.scores.probabilities
-    rows, classes = probabilities.shape
+    """Return an output with its name, datatype and shape, and with its values as `data`, row by row.
+
+    Raises InvalidBody if the version that has answered does not offer the output.
+    """
+    datatype, values = output_values(output.name, batch)
     if output.classes:
+        rows, classes = values.shape
         classes = min(output.classes, classes)
-        texts = _most_probable(probabilities, classes, batch.classifier.manifest.classes)
+        texts = _most_probable(values, classes, batch.classifier.manifest.classes)
         return {"name": output.name, "datatype": "BYTES", "shape": [rows, classes], "data": texts}
-    if output.name == PROBABILITIES:
-        return {"name": output.name, "datatype": "FP32", "shape": [rows, classes], "data": probabilities.reshape(-1)}
-    digits = [prediction["digit"] for prediction in batch.predictions]
-    return {"name": output.name, "datatype": "INT64", "shape": [rows], "data": digits}
+    return {"name": output.name, "datatype": datatype, "shape": [*values.shape], "data": values.reshape(-1)}
 
 
 def _most_probable(probabilities: NDArray[Any], classes: int, labels: Sequence[str]) -> list[str]:
@@ -58,11 +59,8 @@ def _most_probable(probabilities: NDArray[Any], classes: int, labels: Sequence[s
     ]
 
 
-def to_bytes(data: NDArray[Any] | list[int] | list[str]) -> bytes:
+def to_bytes(data: NDArray[Any] | list[str]) -> bytes:
     """Return a tensor's bytes, little-endian. The length of a text precedes it."""
     if isinstance(data, np.ndarray):
         return data.tobytes()
-    return b"".join(
-        struct.pack("<q", value) if isinstance(value, int) else struct.pack("<I", len(value.encode())) + value.encode()
-        for value in data
-    )
+    return b"".join(struct.pack("<I", len(text)) + text for text in map(str.encode, data))

@@ -7,6 +7,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from app.api.open_inference.outputs import DIGIT, PROBABILITIES
 from app.api.open_inference.tensors import INPUT, pictures_from_tensor
 from app.errors import InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
@@ -14,8 +15,6 @@ from app.input.json import parse_json
 from app.input.pixels import shown
 from app.settings import Settings
 from digits.features import FEATURES
-
-PROBABILITIES, DIGIT = "probabilities", "digit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +27,14 @@ class RequestedOutput:
     """The number of most probable classes to return as text, or more than there are. 0 returns the tensor itself."""
 
 
-_ALL_OUTPUTS = [RequestedOutput(PROBABILITIES), RequestedOutput(DIGIT)]
-_ALL_OUTPUTS_BINARY = [RequestedOutput(PROBABILITIES, binary=True), RequestedOutput(DIGIT, binary=True)]
+_USUAL_OUTPUTS = [RequestedOutput(PROBABILITIES), RequestedOutput(DIGIT)]
+_USUAL_OUTPUTS_BINARY = [RequestedOutput(PROBABILITIES, binary=True), RequestedOutput(DIGIT, binary=True)]
 
 
 @dataclass(slots=True)
 class InferRequest(PictureBatch):
     id: str = ""
-    outputs: list[RequestedOutput] = field(default_factory=lambda: _ALL_OUTPUTS)
+    outputs: list[RequestedOutput] = field(default_factory=lambda: _USUAL_OUTPUTS)
 
     @classmethod
     def of(cls, pictures: PictureBatch, version: int | None, id: str, outputs: list[RequestedOutput]) -> Self:  # noqa: A002
@@ -60,7 +59,7 @@ def read_request(body: bytes, *, header_length: bytes, settings: Settings, versi
             )
         if size == 0:
             pictures = pictures_from_tensor("FP32", [1, FEATURES], body, settings.max_batch)
-            return InferRequest.of(pictures, version, "", _ALL_OUTPUTS_BINARY)
+            return InferRequest.of(pictures, version, "", _USUAL_OUTPUTS_BINARY)
         header, binary = body[:size], body[size:]
     document = parse_json(header, settings)
     if not isinstance(document, dict):
@@ -121,26 +120,29 @@ def _parameters(owner: dict[str, Any], description: str) -> dict[str, str | int 
 
 
 def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
-    """Return the outputs that the request names, or all outputs when it names none. Raises InvalidBody."""
+    """Return the outputs that the request names, or the usual ones when it names none. Raises InvalidBody.
+
+    Only the version that answers knows whether it offers an output.
+    """
     all_binary = _parameters(document, "the request").get("binary_data_output") is True
     named = document.get("outputs")
-    if not named:
-        return _ALL_OUTPUTS_BINARY if all_binary else _ALL_OUTPUTS
+    if named is None or named == []:
+        return _USUAL_OUTPUTS_BINARY if all_binary else _USUAL_OUTPUTS
     if not isinstance(named, list):
         raise InvalidBody("expected 'outputs' to be a list, received another JSON value")
-    outputs: list[RequestedOutput] = []
+    outputs: dict[str, RequestedOutput] = {}
     for output in named:
         name = output.get("name") if isinstance(output, dict) else None
-        if name not in (PROBABILITIES, DIGIT):
-            raise InvalidBody(f"expected the outputs {PROBABILITIES!r} and {DIGIT!r}, received {shown(name)}")
-        if any(known.name == name for known in outputs):
-            raise InvalidBody(f"expected each output once, received {name!r} again")
-        parameters = _parameters(output, f"the output {name!r}")
+        if not isinstance(name, str):
+            raise InvalidBody(f"expected each output to have a name, received {shown(name)}")
+        if name in outputs:
+            raise InvalidBody(f"expected each output once, received {shown(name)} again")
+        parameters = _parameters(output, f"the output {shown(name)}")
         classes = parameters.get("classification", 0)
-        if type(classes) is not int or classes < 0 or (classes and name == DIGIT):
+        if type(classes) is not int or classes < 0 or (classes and name != PROBABILITIES):
             raise InvalidBody(
                 f"expected 'classification' to be a number of classes of {PROBABILITIES!r}, "
-                f"received {shown(classes)} for {name!r}"
+                f"received {shown(classes)} for {shown(name)}"
             )
-        outputs.append(RequestedOutput(name, parameters.get("binary_data", all_binary) is True, classes))
-    return outputs
+        outputs[name] = RequestedOutput(name, parameters.get("binary_data", all_binary) is True, classes)
+    return [*outputs.values()]

@@ -50,8 +50,18 @@ class InputTensor(BaseModel):
 
 
 _INPUTS = {"type": "array", "minItems": 1, "maxItems": 1, "items": InputTensor.model_json_schema()}
+_OUTPUT = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+_OUTPUTS = {
+    "type": ["array", "null"],
+    "items": _OUTPUT,
+    "description": "Outputs that the metadata of the version lists. Without any: `probabilities` and `digit`.",
+}
 _INFER_BODY = json_body(
-    {"type": "object", "required": ["inputs"], "properties": {"inputs": _INPUTS, "id": {"type": "string"}}},
+    {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {"inputs": _INPUTS, "outputs": _OUTPUTS, "id": {"type": "string"}},
+    },
     {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [SEVEN_BASE64]}]},
 )
 
@@ -119,7 +129,7 @@ async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Return Triton's model configuration."""
     service = request.service
     number = _version(request, model)
-    return Reply.of(model_config(service.settings.max_batch, service.registry.class_count(number)))
+    return Reply.of(model_config(service.registry, number, service.settings.max_batch))
 
 
 @_protocol.endpoint("POST /v2/repository/index")

@@ -85,7 +85,7 @@ async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParam
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
     registry = request.service.registry
     number = loaded_version(registry, _model_path(request, model)) or registry.classifier.manifest.version
-    return Reply.of(model_metadata(number, registry.class_count(number)))
+    return Reply.of(model_metadata(number, len(registry.version(number).manifest.classes)))
 
 
 def no_such_path(scope: Scope) -> NotFound:

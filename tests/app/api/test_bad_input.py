@@ -113,6 +113,7 @@ BAD_HEADERS = {
     "an unknown mode": (query(normalize="maybe"), 422, "query parameter 'normalize'"),
     "a misspelt parameter": (query(normalise="never"), 422, "'normalise': unknown; known are include, coverage, per_"),
     "an unknown inclusion": (query(include="everything"), 422, "query parameter 'include'"),
+    "an unknown choice": (query(on_error="skip"), 422, "Input should be 'fail' or 'report', received 'skip'"),
     "a long query": (query(**{f"p{index}": "1" for index in range(500)}), 422, "at most 1000 bytes"),
     "no content type": ({"content": PNG}, 415, "received none"),
     "a content type of 5 000 letters": (typed("x" * 5000, PNG), 415, "received 'xxx"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton_http
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from digits.features import Floats, Grey
 from digits.model.artifact import NAME
@@ -139,6 +139,36 @@ def test_a_client_gets_the_probabilities_of_the_network(
 
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert digit.tolist() == expected.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("over_grpc", [False, True], ids=["HTTP", "gRPC"])
+@pytest.mark.parametrize("binary", [True, False], ids=["binary reply", "JSON reply"])
+def test_a_client_gets_the_trust_that_predict_reports(
+    service: Service, digits: Grey, *, over_grpc: bool, binary: bool
+) -> None:
+    pictures = np.concatenate([digits, np.roll(digits, 5, axis=1), digits.transpose(0, 2, 1)])
+    predictions = service.client.post("/predict", json={"instances": pictures.tolist()}).json()["predictions"]
+    triton = Triton(service, over_grpc=over_grpc)
+    described = triton.client.get_model_metadata(NAME, **({"as_json": True} if over_grpc else {}))["outputs"]
+    names = [output["name"] for output in described]
+    options = {} if over_grpc else {"binary_data": binary}
+
+    outputs = [triton.module.InferRequestedOutput(name, **options) for name in names]
+    answer = triton.client.infer(NAME, [triton.input(pictures, "UINT8")], outputs=outputs)
+
+    assert names == ["probabilities", "digit", "accept", "is_digit", "novelty", "prediction_set"]
+    for output in described:
+        values = answer.as_numpy(output["name"])
+        assert values.dtype == triton_to_np_dtype(output["datatype"])
+        assert values.shape == (len(pictures), *map(int, output["shape"][1:]))
+    for name in ("probabilities", "digit", "accept", "is_digit", "novelty"):
+        sent = np.array([prediction[name] for prediction in predictions], answer.as_numpy(name).dtype)
+        np.testing.assert_allclose(answer.as_numpy(name), sent, rtol=1e-4, atol=1e-6)
+    members = [np.flatnonzero(row).tolist() for row in answer.as_numpy("prediction_set")]
+    assert members == [prediction["prediction_set"] for prediction in predictions]
+    assert {prediction["accept"] for prediction in predictions} == {True, False}
+    assert max(map(len, members)) > 1
+    triton.client.close()
 
 
 def test_the_statistics_count_the_requests_of_the_service(service: Service) -> None:

@@ -81,6 +81,23 @@ def test_typed_contents_get_a_typed_reply(channel: grpc.Channel, tensor: dict[st
     assert not reply.raw_output_contents
 
 
+def test_the_trust_has_a_typed_reply(channel: grpc.Channel) -> None:
+    names = ("accept", "is_digit", "novelty", "prediction_set")
+
+    reply = parsed(call(channel, INFER, message(seven() | {"outputs": [{"name": name} for name in names]})))
+
+    accept, is_digit, novelty, prediction_set = (output.contents for output in reply.outputs)
+    assert [(output.datatype, output.shape) for output in reply.outputs] == [
+        ("BOOL", [1]),
+        ("BOOL", [1]),
+        ("FP32", [1]),
+        ("UINT8", [1, 10]),
+    ]
+    assert (accept.bool_contents, is_digit.bool_contents) == ([True], [True])
+    assert novelty.fp32_contents[0] < 1
+    assert prediction_set.uint_contents == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
+
+
 RAW = base64(SEVEN.tobytes())
 UNSET = {"outputs": [{"name": "probabilities", "parameters": {"x": {}}}]}
 MANY_NUMBERS = {"contents": {"int64_contents": [0] * (2 * 1024 * 784 + 1)}}

@@ -2,15 +2,19 @@
 
 import json
 import struct
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.api.open_inference.outputs import outputs_of
 from digits.model.artifact import NAME
+from digits.model.classifier import Classifier
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service, cases
 from tests.app.dialects import SEVEN, V2, base64, tensor
-from tests.conftest import SHIPPED_VERSION, encoded
+from tests.conftest import SHIPPED_VERSION, Published, edit_manifest, encoded, publish_tiny, publish_trusted
 
 INFER = f"{V2}/infer"
 
@@ -21,12 +25,58 @@ def test_the_metadata_describes_the_tensors(service: Service) -> None:
         "name": NAME,
         "versions": [str(SHIPPED_VERSION)],
         "platform": "onnx_onnxv1",
-        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 784]}],
+        "inputs": [
+            {"name": "features", "datatype": "FP32", "shape": [-1, 784]},
+            {"name": "features", "datatype": "UINT8", "shape": [-1, 784]},
+            {"name": "features", "datatype": "BYTES", "shape": [-1]},
+        ],
         "outputs": [
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
             {"name": "digit", "datatype": "INT64", "shape": [-1]},
+            {"name": "accept", "datatype": "BOOL", "shape": [-1]},
+            {"name": "is_digit", "datatype": "BOOL", "shape": [-1]},
+            {"name": "novelty", "datatype": "FP32", "shape": [-1]},
+            {"name": "prediction_set", "datatype": "UINT8", "shape": [-1, 10]},
         ],
     }
+
+
+@cases(
+    ("publish", "changes", "trust"),
+    {
+        "no calibration and no novelty": (publish_tiny, {}, []),
+        "calibration and novelty": (publish_trusted, {}, ["accept", "is_digit", "novelty", "prediction_set"]),
+        "novelty only": (publish_trusted, {"calibration": None}, ["is_digit", "novelty"]),
+        "own classes": (
+            publish_trusted,
+            {"classes": [*"abcdefghij"]},
+            ["accept", "is_known", "novelty", "prediction_set"],
+        ),
+    },
+)
+def test_a_version_offers_the_outputs_that_its_predictions_have(
+    tmp_path: Path, publish: Callable[[Path], Published], changes: dict[str, Any], trust: list[str]
+) -> None:
+    folder = publish(tmp_path).folder
+    edit_manifest(folder, changes)
+
+    outputs = outputs_of(Classifier.load(folder))
+
+    assert [output.name for output in outputs] == ["probabilities", "digit", *trust]
+
+
+def test_an_output_that_the_version_does_not_have_is_refused_with_those_that_it_has(shapes: Service) -> None:
+    described = [output["name"] for output in shapes.client.get(V2).json()["outputs"]]
+    request = infer(outputs=[{"name": "prediction_set"}, {"name": "accept"}])
+
+    reply = shapes.client.post(INFER, json=request)
+
+    assert described == ["probabilities", "digit", "prediction_set"]
+    assert reply.status_code == 400
+    expected = (
+        f"expected the outputs that version {FIRST} has (probabilities, digit, prediction_set), received 'accept'"
+    )
+    assert reply.json() == {"error": expected}
 
 
 FLAT: list[int] = SEVEN.ravel().tolist()
@@ -83,7 +133,9 @@ for _ in range(900):
         "ragged": (infer([[1], 2]), 400, "a mixture"),
         "a wrong shape": (infer(shape=[1, 783]), 400, "unexpected shape"),
         "a number as id": (infer(id=42), 400, "expected 'id' to be a string"),
-        "an unknown output": (infer(outputs=[{"name": "x"}]), 400, "expected the outputs"),
+        "an unknown output": (infer(outputs=[{"name": "x"}]), 400, "expected the outputs that version"),
+        "an object as outputs": (infer(outputs={}), 400, "expected 'outputs' to be a list"),
+        "an output without a name": (infer(outputs=[{}]), 400, "expected each output to have a name"),
         "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
         "a deep name": (infer(name=DEEP), 400, "expected the input 'features', received a list"),
         "an output twice": (infer(outputs=[{"name": "digit"}] * 2), 400, "expected each output once"),

@@ -1,8 +1,9 @@
 """Only pictures that are not in MNIST form are normalized, and every prediction keeps its place."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from digits.errors import NoInk, TooManyDigits
 from digits.features import to_features
 from digits.normalization.mnist_form import Mode
 from digits.picture import Picture
-from tests.conftest import Mnist
+from tests.conftest import Mnist, encoded, publish_classes
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def steps(inference: Inference) -> list[tuple[str, ...]]:
 def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
 
-    def watched(batch: PictureBatch, pictures: Sequence[Picture], indices: Sequence[int], mode: Mode) -> Any:
+    def watched(batch: PictureBatch, pictures: Mapping[int, Picture], indices: Sequence[int], mode: Mode) -> Any:
         seen.extend(indices)
         return prepare_pictures(batch, pictures, indices, mode)
 
@@ -97,6 +98,38 @@ def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> 
 
 
 NUMBER = (EXAMPLES / "number.jpg").read_bytes()
+
+
+def test_an_error_of_an_earlier_attempt_is_forgotten(tmp_path: Path) -> None:
+    plane = DataPlane(Settings(model_dir=tmp_path), Metrics())
+    plane.registry.refresh()
+    batch = PictureBatch(encoded=[NUMBER, encoded(np.zeros((40, 40), np.uint8))], reports_errors=True)
+    batch.memory = Reservation(plane.memory_budget)
+
+    async def serve_another_preprocessing() -> None:
+        publish_classes(tmp_path, ["light", "dark"])  # which only resizes pictures, so that a blank one is valid
+        plane.registry.refresh()
+
+    async def infer_meanwhile() -> Inference:
+        inference, _ = await asyncio.gather(plane.infer(batch), serve_another_preprocessing())
+        return inference
+
+    inference = asyncio.run(infer_meanwhile())
+
+    assert steps(inference) == [("resized",)] * 2
+    assert batch.errors == {}
+
+
+def test_a_picture_for_which_there_is_no_room_can_be_reported(plane: DataPlane) -> None:
+    batch = batch_of_numbers(plane, 2)
+    batch.reports_errors = True
+
+    with Reservation(plane.memory_budget) as others, batch.memory:
+        others.reserve(plane.memory_budget.max_bytes - 40_000)
+        result = asyncio.run(plane.read(batch))
+
+    assert (result.numbers, result.digits.predictions) == ([], [])
+    assert {index: type(error) for index, error in batch.errors.items()} == {0: NoRoom, 1: NoRoom}
 
 
 def test_the_pictures_of_a_request_are_refused_as_soon_as_they_have_too_many_digits_together() -> None:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import Metrics, memory_limit_bytes
 from tests.app.conftest import Service, cases
-from tests.app.dialects import RAW
+from tests.app.dialects import BLANK, PNG, RAW
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,8 @@ def test_each_metric_counts_what_the_client_sent(service: Service, digit_picture
         return after.value(name) - before.value(name)
 
     predictions = [each for answer in answers for each in answer.json().get("predictions", [answer.json()])]
-    assert counted("digits_refusals_total", "reason") == {(reason,): 1 for reason in refused}
+    statuses = {(reason, str(reply.status_code)): 1 for reason, reply in refused.items()}
+    assert counted("digits_refusals_total", "reason", "status") == statuses
     digits = Counter((str(each["digit"]),) for each in predictions)
     assert counted("digits_predictions_total", "digit") == digits
     assert len(digits) == 10
@@ -89,6 +90,32 @@ def test_each_metric_counts_what_the_client_sent(service: Service, digit_picture
     assert added("digits_pass_pictures_sum") == len(predictions)
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == len(digit_pictures)
     assert added("digits_queue_seconds_sum") > 0
+
+
+@cases(
+    ("query", "request_status", "answered", "refused"),
+    {
+        "reported": ({}, "200", 1, {("no-ink", "422"): 2, ("unsupported-image", "415"): 1}),
+        "reported, but the whole request is refused": ({"coverage": 0.5}, "422", 1, {("invalid-query", "422"): 1}),
+        "not reported": ({"on_error": "fail"}, "415", 0, {("unsupported-image", "415"): 1}),
+    },
+)
+def test_each_refused_picture_counts_once_with_its_own_status(
+    service: Service, query: dict[str, str], request_status: str, answered: int, refused: dict[tuple[str, str], int]
+) -> None:
+    files = [("file", ("a.png", each)) for each in (BLANK, PNG, BLANK, b"\0\0\0\x18ftypavif\0\0\0\0")]
+    before = Scrape(service.client)
+
+    reply = service.client.post("/predict", params={"on_error": "report"} | query, files=files)
+
+    assert str(reply.status_code) == request_status
+    sent = {("/predict", request_status): 1}
+    service.wait_for(lambda: Scrape(service.client).requests() - before.requests() == sent, f"{sent} more requests")
+    after = Scrape(service.client)
+    counts = [scrape.of("digits_refusals_total", "reason", "status") for scrape in (after, before)]
+    assert counts[0] - counts[1] == refused
+    predictions = [scrape.of("digits_predictions_total").total() for scrape in (after, before)]
+    assert predictions[0] - predictions[1] == answered
 
 
 def test_a_picture_counts_once_for_each_of_its_doubts(service: Service) -> None:

@@ -137,4 +137,4 @@ def _card(classifier: Classifier) -> str:
         raise NotFound(f"{classifier.described} has no model card")
     if _RENDERED_CARD in files:
         return _read(folder, _RENDERED_CARD, files[_RENDERED_CARD]).decode(errors="replace")
-    return card_page.of_markdown(_read(folder, _CARD, files[_CARD]), files[_CARD])
+    return card_page.of_markdown(_read(folder, _CARD, files[_CARD]))

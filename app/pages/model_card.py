@@ -1,15 +1,11 @@
 """The page of a model card, which was rendered when its version was published."""
 
 from html import escape
-from pathlib import Path
 
 from app.asgi import headers as security_headers
 from app.pages import template
 from app.pages.drawing import digest
 from app.settings import Settings
-
-CARDS = Path(__file__).parent / "cards"
-"""Rendered cards of shipped versions that were published without one, by the SHA-256 of their Markdown."""
 
 _SCRIPT = 'document.querySelector("nav a").hash = location.hash'
 """Takes what was on the drawing page back to it: the fragment that its link to the card had."""
@@ -30,9 +26,6 @@ def page(card: str, version: str, settings: Settings) -> str:
     )
 
 
-def of_markdown(markdown: bytes, sha256: str) -> str:
-    """Return the card of a version without a rendered one: that of a shipped version, else the Markdown as text."""
-    rendered = CARDS / f"{sha256}.html"
-    if rendered.exists():
-        return rendered.read_text("utf-8")
+def of_markdown(markdown: bytes) -> str:
+    """Return the card of a version without a rendered one: the Markdown as text."""
     return f"<pre>{escape(markdown.decode(errors='replace'))}</pre>\n"

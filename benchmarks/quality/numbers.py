@@ -1,6 +1,6 @@
 """How often are numbers of several digits read without an error, and which ones does a person have to check?
 
-    MNIST_DATA=mnist.npz python -m benchmarks.quality.numbers models/mnist-dense/7 --pictures 200 --from test
+    MNIST_DATA=mnist.npz python -m benchmarks.quality.numbers models/mnist-dense/8 --pictures 200 --from test
 
 The first table has, for each family of `number_pictures.py`, the share of pictures whose whole text is right, the
 errors per digit (edit distance), and the processor time per picture. A text is accepted if the reply's `accept` is

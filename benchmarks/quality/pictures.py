@@ -1,6 +1,6 @@
 """How often are the pictures that people send recognized, and how well do prediction sets and "not a digit" hold?
 
-    MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/7 --images 2000 --from test
+    MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/8 --images 2000 --from test
 
 The first table is the accuracy on every family of `families.py` and `papers.py`, and on every style of
 `drawn_styles.py`, through the code that serves, beside what most programs do: a plain resize to 28x28. A second table,

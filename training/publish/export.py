@@ -72,7 +72,7 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
         check_parity(graph, features, values, output.name)
     outputs = list(expected)
     if explain:
-        graph = onnx_graph.with_saliency(graph)
+        graph = onnx_graph.skipping_zeros(onnx_graph.with_saliency(graph))
         images = features[:_SALIENCY_IMAGES]
         images = images[onnx_graph.has_stable_saliency(network, images)]
         check_parity(graph, images, onnx_graph.saliency(network, images), SALIENCY_OUTPUT.name)

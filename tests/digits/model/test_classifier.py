@@ -87,9 +87,24 @@ def invert_explain(graph: Any) -> None:
     then.name, otherwise.name = otherwise.name, then.name
 
 
+def forget_novelty_of_a_lone_picture(graph: Any) -> None:
+    (producer,) = (node for node in graph.node if node.output[0] == "novelty")
+    producer.output[0] = "known"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "one"))
+    graph.node.extend(
+        [
+            onnx.helper.make_node("Shape", ["features"], ["size"], start=0, end=1),
+            onnx.helper.make_node("Greater", ["size", "one"], ["is_one_of_several"]),
+            onnx.helper.make_node("Cast", ["is_one_of_several"], ["factor"], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("Mul", ["known", "factor"], ["novelty"]),
+        ]
+    )
+
+
 NO_NOVELTY = with_file(GOLDEN, make_files(0)[GOLDEN])
 ALWAYS_EXPLAINED = with_trust_graph(lambda graph: graph.input.pop())
 NOT_EXPLAINED = with_trust_graph(invert_explain)
+WRONG_ALONE = with_trust_graph(forget_novelty_of_a_lone_picture)
 TWO_OUTPUTS = onnx.load_from_string(make_graph(0))
 TWO_OUTPUTS.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", CLASSES]))
 DOUBLE = onnx.TensorProto.DOUBLE
@@ -153,6 +168,7 @@ class TestLoad:
                 for off, shown in ((1.1e-4, "0.00011"), (-1.1e-4, "0.00011"), (np.nan, "nan"), (np.inf, "inf"))
             ),
             pytest.param(NO_NOVELTY, GoldenMismatch, "novelty of shape None", id="no novelty"),
+            pytest.param(WRONG_ALONE, GoldenMismatch, "golden novelty within", id="other novelty of a lone picture"),
             pytest.param(ALWAYS_EXPLAINED, DamagedArtifact, "saliency with the optional input", id="saliency always"),
             pytest.param(NOT_EXPLAINED, GoldenMismatch, r"saliency of shape \(10, 784\), rec", id="no saliency"),
         ],

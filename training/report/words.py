@@ -20,8 +20,8 @@ def accepted(manifest: Manifest, trust: Trust | None) -> str:
     counts = trust.accepted
     if trust.shipped is not None:
         return (
-            f"On pictures like people's (distorted copies of the test images), {_of_100(counts)} of 100 answers need no "
-            f"check; of the shipped model, {_of_100(trust.shipped)}. `--recipe robust` trains for that: without "
+            f"On pictures like people's (distorted copies of the test images), {_of_100(counts)} of 100 answers need "
+            f"no check; of the shipped model, {_of_100(trust.shipped)}. `--recipe robust` trains for that: without "
             "distortions, a network gives the true digit of some such pictures a probability of nearly 0, so that only "
             "wide prediction sets contain it"
         )

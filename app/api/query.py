@@ -14,7 +14,6 @@ from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from digits.features import to_features
 from digits.finder.read import Marks, Number
-from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.model.predictions import Prediction, set_coverage
 from digits.normalization.mnist_form import Mode
 
@@ -39,8 +38,8 @@ class TrustQuery(BaseModel):
 
     include: frozenset[str] = frozenset()
     coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = None
-    """The coverage of `prediction_set`: 0.99 by default. The shipped model also has 0.9, 0.95 and 0.999. `accept`
-    follows the set."""
+    """The coverage of `prediction_set`. The default is the version's own, 0.99 for a model of digits. The shipped model
+    also has 0.9, 0.95 and 0.999. `accept` follows the set."""
     per_class: bool = False
     """Whether the coverage holds for each digit separately, instead of for all digits together. Available up to
     0.99."""
@@ -114,21 +113,12 @@ async def extend(
 
 
 def _set_coverage(inference: Inference, query: TrustQuery) -> None:
-    coverage = DEFAULT_COVERAGE if query.coverage is None else query.coverage
-    stored = inference.classifier.thresholds
-    thresholds = stored.get((coverage, query.per_class))
-    if thresholds is not None:
-        records, probabilities = inference.predictions, inference.scores.probabilities
-        set_coverage(records, probabilities, thresholds, coverage, inference.normalized, others=inference.others)
-        return
-    per_class = query.coverage is None or (query.per_class and (coverage, False) in stored)
-    parameter = "per_class" if per_class else "coverage"
-    version = f"version {inference.classifier.manifest.version}"
-    kind = "prediction sets per class" if query.per_class and stored else "prediction sets"
-    levels = ", ".join(str(level) for level, level_per_class in sorted(stored) if level_per_class == query.per_class)
-    if not levels:
-        raise InvalidQuery(f"query parameter {parameter!r}: {version} has no {kind}")
-    raise InvalidQuery(
-        f"query parameter {parameter!r}: expected a coverage at which {version} has {kind} ({levels}), "
-        f"received {coverage}"
-    )
+    classifier = inference.classifier
+    coverage = classifier.coverage if query.coverage is None else query.coverage
+    try:
+        thresholds = classifier.thresholds_at(coverage, per_class=query.per_class)
+    except ValueError as exc:
+        per_class = query.coverage is None or (query.per_class and (coverage, False) in classifier.thresholds)
+        raise InvalidQuery(f"query parameter {'per_class' if per_class else 'coverage'!r}: {exc}") from None
+    records, probabilities = inference.predictions, inference.scores.probabilities
+    set_coverage(records, probabilities, thresholds, coverage, inference.normalized, others=inference.others)

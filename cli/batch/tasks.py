@@ -27,13 +27,20 @@ class Predict:
     command: ClassVar[str] = "digits predict"
     normalize: Mode
     with_probabilities: bool = False
+    coverage: float | None = None
+    """Of the prediction sets. None means the version's own."""
 
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, str | float | None]:
         """Return the options that determine the rows. A run resumes only with the same ones."""
-        return {"--normalize": self.normalize}
+        return {"--normalize": self.normalize, "--coverage": self.coverage}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """Return the names of a row's columns: the fields of a prediction by a model of digits, or of other classes."""
+        """Return the names of a row's columns: the fields of a prediction by a model of digits, or of other classes.
+
+        Raises ValueError if the version has no prediction sets of this coverage.
+        """
+        if self.coverage is not None:
+            classifier.thresholds_at(self.coverage)
         absent = _NOT_IN_ROWS | ({"class_name", "is_known"} if classifier.class_names is None else {"is_digit"})
         if not self.with_probabilities:
             absent |= {"probabilities"}
@@ -47,7 +54,7 @@ class Predict:
         self, classifier: Classifier, prepared: Sequence[Normalized], picture_of: Callable[[int], Picture]
     ) -> list[Prediction]:
         """Classify all pictures in one forward pass, and the doubtful ones, opened again, in another."""
-        return predict(classifier, prepared, lambda index, first: picture_of(index).look_again(first))
+        return predict(classifier, prepared, lambda index, first: picture_of(index).look_again(first), self.coverage)
 
     def row(self, classifier: Classifier, answer: Prediction) -> dict[str, Any]:
         """Return values by column, which `to_json` can encode. A column may be left out. Other values are ignored."""

@@ -103,6 +103,10 @@ EXPLAIN = "explain"
 """An optional input, a boolean scalar. Its default is false."""
 
 
+DEFAULT_COVERAGE = 0.99
+"""The coverage of prediction sets if a manifest states none."""
+
+
 class Dataset(_Record):
     """The data that the network was trained on."""
 
@@ -113,6 +117,8 @@ class Dataset(_Record):
     validation_images: int
     calibration_images: int = 0
     test_images: int
+    other: str | None = None
+    """The name of the folder whose pictures show none of the classes. None without one."""
 
 
 class Temperature(_Record):
@@ -170,6 +176,11 @@ class Calibration(_Record):
 
     validation_images: int
     calibration_images: int
+    folds: PositiveInt | None = None
+    """Number of networks that scored the calibration images in place of the served one, each those that it was not
+    trained on. The promised coverage is then approximate (Vovk 2015). None if the served network scored all."""
+    coverage: float = Field(DEFAULT_COVERAGE, gt=0, lt=1)
+    """The coverage of the prediction sets in a reply, if a request names none."""
     temperature: Temperature
     prediction_sets: PredictionSets
     """For pictures in MNIST form."""

@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, OtherClasses
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.model import artifact
-from digits.model.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT, Manifest, ModelId, Tensor
+from digits.model.artifact import (
+    DEFAULT_COVERAGE,
+    EXPLAIN,
+    FEATURES_INPUT,
+    NOVELTY_OUTPUT,
+    SALIENCY_OUTPUT,
+    Manifest,
+    ModelId,
+    Tensor,
+)
 from digits.model.classes import DIGITS
 from digits.model.discovery import MAX_REASONS, candidates, no_usable_model
 from digits.model.onnx_runtime import Session, UnusableGraph
-from digits.model.prediction_sets import stored_thresholds
+from digits.model.prediction_sets import Thresholds, stored_thresholds
 from digits.normalization.mnist_form import Mode, Preparation
 
 GOLDEN_TOLERANCE = 1e-4
@@ -107,6 +116,8 @@ class Classifier:
         """Whether `saliency` is available."""
         self.class_names = None if manifest.classes == DIGITS else manifest.classes
         """The names of the classes, by index. None if they are the digits."""
+        self.coverage = DEFAULT_COVERAGE if manifest.calibration is None else manifest.calibration.coverage
+        """The coverage of prediction sets, if nobody asks for another one."""
         self.thresholds = stored_thresholds(manifest.calibration, len(manifest.classes))
         """Thresholds of prediction sets (classes,), by (coverage, whether per class). Empty without calibration."""
         self.self_test(is_first=True)
@@ -154,6 +165,17 @@ class Classifier:
         softmax ignores. Only a version that `explains` has it.
         """
         return self._session.run([SALIENCY_OUTPUT.name], {FEATURES_INPUT.name: features, EXPLAIN: np.array(True)})[0]
+
+    def thresholds_at(self, coverage: float, *, per_class: bool = False) -> Thresholds:
+        """Return the thresholds for a coverage. Raises ValueError, which lists those that the version has."""
+        if thresholds := self.thresholds.get((coverage, per_class)):
+            return thresholds
+        version = f"version {self.manifest.version}"
+        kind = "prediction sets per class" if per_class and self.thresholds else "prediction sets"
+        levels = ", ".join(str(level) for level, own in sorted(self.thresholds) if own == per_class)
+        if not levels:
+            raise ValueError(f"{version} has no {kind}")
+        raise ValueError(f"expected a coverage at which {version} has {kind} ({levels}), received {coverage}")
 
     def preparation(self, mode: Mode) -> Preparation:
         """Return how this version's pictures are prepared if a client asks for this mode."""

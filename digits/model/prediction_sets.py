@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from digits.features import Floats
 from digits.model.artifact import Calibration, Level, PredictionSets
 
-DEFAULT_COVERAGE = 0.99
-
 CalibrationName = Literal["mnist", "normalized"]
 """Whose thresholds a set has: those for pictures in MNIST form, or those for pictures that were normalized."""
 

@@ -17,7 +17,7 @@ from digits.features import Floats, to_features
 from digits.model.artifact import MAX_NOVELTY
 from digits.model.choice import Seen, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
-from digits.model.prediction_sets import DEFAULT_COVERAGE, Thresholds, prediction_sets
+from digits.model.prediction_sets import Thresholds, prediction_sets
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
 
@@ -57,7 +57,7 @@ def predictions(
 ) -> list[Prediction]:
     """Return the prediction for each of N pictures in MNIST form, without `preprocessing` and `model`.
 
-    The prediction sets are those of the default coverage, if the version has it. `normalized` and `others` are as in
+    The prediction sets are those of the version's own coverage, if it has any. `normalized` and `others` are as in
     `set_coverage`.
     """
     probabilities, novelty = scores
@@ -70,9 +70,9 @@ def predictions(
         else {"digit": digit, "class_name": names[digit], "probability": row[digit], "probabilities": row}
         for digit, row in zip(digits, probabilities, strict=True)
     ]
-    thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
+    thresholds = classifier.thresholds.get((classifier.coverage, False))
     if thresholds is not None:
-        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized, others=others)
+        set_coverage(records, probabilities, thresholds, classifier.coverage, normalized, others=others)
     if novelty is not None:
         name: Literal["is_digit", "is_known"] = "is_digit" if names is None else "is_known"
         for record, score, is_known in zip(records, novelty, (novelty <= MAX_NOVELTY).tolist(), strict=True):
@@ -137,11 +137,13 @@ def predict(
     classifier: Classifier,
     pictures: Sequence[Normalized],
     look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
+    coverage: float | None = None,
 ) -> list[Prediction]:
     """Classify prepared pictures, and return their complete records.
 
     `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
-    is for doubtful answers.
+    is for doubtful answers. Raises ValueError if the version has no prediction sets of the given coverage. None means
+    its own.
     """
     judged = Judged.at_first_look(classifier, pictures, classifier.scores(to_features(choices_of(pictures))))
     again = {
@@ -149,6 +151,10 @@ def predict(
     }
     if again:
         judged = judged.after_second_look(again, classifier.scores(to_features(choices_of(again.values()))))
+    if coverage is not None:
+        steps, others = [each.normalized.steps for each in judged.seen], [each.other for each in judged.seen]
+        thresholds, probabilities = classifier.thresholds_at(coverage), judged.scores.probabilities
+        set_coverage(judged.records, probabilities, thresholds, coverage, are_normalized(steps), others=others)
     return judged.records
 
 

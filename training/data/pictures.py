@@ -112,7 +112,7 @@ class ClassFolders:
 
     pictures: Pictures
     labels: NDArray[np.uint8]
-    """uint8 (N,), indices of classes."""
+    """uint8 (N,), indices of classes. Pictures of other things have the index after the last class."""
     classes: tuple[str, ...]
     is_test: NDArray[np.bool_]
     """(N,): a fifth of each class. A picture keeps its part when others are added, with few exceptions."""
@@ -128,13 +128,19 @@ def picture_in(folder: Path) -> str | None:
     return next((entry.name for entry in _visible(folder) if entry.is_file() and _is_picture(entry)), None)
 
 
-def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> ClassFolders:
+def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES, other: str | None = None) -> ClassFolders:
     """Find the pictures of all classes. A class is named after its folder, and classes are sorted by name.
 
-    Raises InvalidData if the number or the names of the classes are wrong, or a class has fewer than `min_pictures`.
+    `other` names the folder of pictures that show none of them. Raises InvalidData if it does not exist, the number or
+    the names of the classes are wrong, or one of the folders has fewer than `min_pictures`.
     """
-    class_folders = sorted((entry for entry in _visible(folder) if entry.is_dir()), key=_by_number_or_name)
-    classes = tuple(unicodedata.normalize("NFC", entry.name) for entry in class_folders)
+    folders = sorted((entry for entry in _visible(folder) if entry.is_dir()), key=_by_number_or_name)
+    names = [unicodedata.normalize("NFC", entry.name) for entry in folders]
+    if other is not None and other not in names:
+        raise InvalidData(f"{folder}: expected the folder {other!r} for --other, received {', '.join(names)}")
+    of_other = [entry for entry, name in zip(folders, names, strict=True) if name == other]
+    class_folders = [entry for entry in folders if entry not in of_other]
+    classes = tuple(name for name in names if name != other)
     alike = {name.casefold(): name for name in classes}
     if twins := sorted({name, alike[name.casefold()]} for name in classes if alike[name.casefold()] != name):
         raise InvalidData(
@@ -147,8 +153,12 @@ def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> Cla
         raise InvalidData(f"{folder}: {exc}, as the names of its folders") from exc
     if loose := picture_in(folder):
         raise InvalidData(f"{folder}: expected pictures in the folders of classes only, received {loose}")
-    files = [_pictures(each) for each in class_folders]
-    few = [f"{len(own)} in {name!r}" for name, own in zip(classes, files, strict=True) if len(own) < min_pictures]
+    files = [_pictures(each) for each in (*class_folders, *of_other)]
+    few = [
+        f"{len(own)} in {each.name!r}"
+        for each, own in zip((*class_folders, *of_other), files, strict=True)
+        if len(own) < min_pictures
+    ]
     if few:
         raise InvalidData(
             f"{folder}: expected at least {min_pictures} pictures of each class, received {', '.join(few[:_SHOWN])}"
@@ -160,7 +170,7 @@ def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> Cla
             [str(file.relative_to(folder)) for file in every_file],
             lambda index: Picture(read_file(every_file[index])),
         ),
-        np.repeat(np.arange(len(classes), dtype=np.uint8), [len(own) for own in files]),
+        np.repeat(np.arange(len(files), dtype=np.uint8), [len(own) for own in files]),
         classes,
         np.concatenate([_test_files(own) for own in files]),
     )

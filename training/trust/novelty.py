@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey, to_features
 from training.backend import keras, make_reproducible
-from training.data.images import Split
+from training.data.images import Labels, Split
 from training.network.layers import activations
 from training.trust.conformal import quantile
 from training.trust.imitations import imitations
 from training.trust.outlier_exposure import outliers
 
 METHOD = "a head with outlier exposure"
+
+_OF_DIGITS, _OF_FEW = (0.0035, 0.0275), (0.05, 0.05)
+"""Maximum shares of pictures and of their distorted copies with a novelty above 1: of many digits, or of others."""
 
 _CLASSES_PICTURES, _CLASSES_COPIES = 2_500, 1_000
 """Numbers of pictures to learn from and to choose the threshold with. Fewer pictures are repeated, each time distorted
@@ -78,18 +81,70 @@ def mean(heads: Sequence[Head]) -> Head:
     )
 
 
-def false_alarms(*, has_digits: bool) -> tuple[float, float]:
+def false_alarms(images: int, *, has_digits: bool) -> tuple[float, float]:
     """Return the maximum shares of calibration images and of their distorted copies with a novelty above 1.
 
-    Most pictures that people send are clearer than the copies, so that fewer than 2 % of their digits have one. Other
-    classes have few pictures.
+    Most pictures that people send are clearer than the copies, so that fewer than 2 % of their digits have one. Few
+    images, as of other classes, cannot promise as much.
     """
-    return (0.0035, 0.0275) if has_digits else (0.05, 0.05)
+    return _OF_DIGITS if has_digits and are_enough(images) else _OF_FEW
+
+
+def are_enough(images: int) -> bool:
+    """Return whether this many calibration images can promise few false alarms for digits."""
+    return images >= 1 / _OF_DIGITS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """The pictures that a head learns from."""
+
+    known: Grey
+    """Pictures of the classes, uint8 (K, 28, 28)."""
+    rows: NDArray[np.int64]
+    """(K,), the training image that each of them shows, or -1."""
+    others: Grey
+    """Pictures of other things, uint8 (M, 28, 28)."""
+
+    @classmethod
+    def of(
+        cls,
+        images: Grey,
+        labels: Labels,
+        others: Grey,
+        crops: Grey | None = None,
+        *,
+        seed: int,
+        has_digits: bool,
+        is_thorough: bool = False,
+    ) -> "Lessons":
+        """Make them from labelled training images and from the user's pictures of `others`, if there are any.
+
+        The rest is as for `fit`.
+        """
+        rows = np.random.default_rng(seed).permutation(len(images)) if has_digits else np.arange(len(images))
+        few = min(max(len(rows), _CLASSES_PICTURES), MAX_DIGITS) if has_digits else _CLASSES_PICTURES
+        rows = np.resize(rows, _THOROUGH * len(rows) if is_thorough else few)
+        images, labels = images[rows], labels[rows]
+        copies = imitations(images, labels, seed, has_digits=has_digits)
+        made = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
+        if len(others):
+            made = np.concatenate([made, np.resize(others, (len(made) // 2, *others.shape[1:]))])
+        distorted = imitations(made, np.zeros(len(made), np.uint8), seed, has_digits=False)
+        crops = images[:0] if crops is None else crops
+        rows = np.concatenate([rows, rows, np.full(len(crops), -1)])
+        return cls(np.concatenate([images, copies, crops]), rows, np.concatenate([made, distorted]))
+
+    def without(self, rows: NDArray[np.int64]) -> "Lessons":
+        """Return the same without the pictures of these training images."""
+        kept = ~np.isin(self.rows, rows)
+        return replace(self, known=self.known[kept], rows=self.rows[kept])
 
 
 def fit(
     network: Any,
     split: Split,
+    others: Grey,
     crops: Grey | None = None,
     *,
     seed: int,
@@ -98,44 +153,73 @@ def fit(
 ) -> Head | None:
     """Fit the head of a trained network, which does not change.
 
-    The crops are more pictures of the classes, uint8 (N, 28, 28), which are not distorted.
+    `others` are the user's own pictures of other things, uint8 (N, 28, 28), perhaps none. The crops
+    are more pictures of the classes, uint8 (N, 28, 28), which are not distorted.
 
     The head learns from at most MAX_DIGITS training images, or thoroughly: from all of them, _THOROUGH times. These and
     the other things that go with them, take longer, and separate letters and signs better. The other two parts of the
     split set scale and threshold. Return None if one of these parts has fewer than 286 images of digits, which is too
     few for a threshold.
     """
-    shares = false_alarms(has_digits=has_digits)
-    if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / shares[0]:
+    if has_digits and not are_enough(min(len(split.y_validation), len(split.y_calibration))):
         return None
-    chosen, repeated = np.arange(len(split.y_train)), np.arange(len(split.y_calibration))
-    if has_digits:
-        count = _THOROUGH * len(chosen) if is_thorough else min(MAX_DIGITS, len(chosen))
-        chosen = np.resize(np.random.default_rng(seed).permutation(chosen), count)
-    else:
-        chosen, repeated = np.resize(chosen, _CLASSES_PICTURES), np.resize(repeated, _CLASSES_COPIES)
-    images, labels = split.x_train[chosen], split.y_train[chosen]
-    copies = imitations(images, labels, seed, has_digits=has_digits)
-    others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
-    distorted = imitations(others, np.zeros(len(others), np.uint8), seed, has_digits=False)
-    known = [images, copies, *([] if crops is None else [crops])]
-    kinds = *known, others, distorted
-    chunks = (kind[start : start + _CHUNK] for kind in kinds for start in range(0, len(kind), _CHUNK))
-    hidden = np.concatenate([activations(network, to_features(chunk))[0].astype(np.float16) for chunk in chunks])
-    targets = np.repeat(np.array([0, 1], dtype=np.float32), [sum(map(len, known)), 2 * len(others)])
-    head = mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])
+    lessons = Lessons.of(
+        *(split.x_train, split.y_train, others, crops), seed=seed, has_digits=has_digits, is_thorough=is_thorough
+    )
+    head = learn(network, lessons, seed=seed)
 
     def novelty(pictures: Grey) -> NDArray[np.float64]:
         return head.novelty(activations(network, to_features(pictures))[0])
 
-    head = replace(head, bias=head.bias - float(np.median(novelty(split.x_validation))))
-    held_back = imitations(split.x_calibration[repeated], split.y_calibration[repeated], has_digits=has_digits)
-    limits = [
-        quantile(novelty(pictures), 1 - share)
-        for pictures, share in zip((split.x_calibration, held_back), shares, strict=True)
-    ]
-    limit = max(limit for limit in limits if limit is not None)
-    return replace(head, kernel=head.kernel / limit, bias=head.bias / limit)
+    copies, _ = copies_to_calibrate(split.x_calibration, split.y_calibration, has_digits=has_digits)
+    held_back = novelty(split.x_calibration), novelty(copies)
+    shares = false_alarms(len(split.y_calibration), has_digits=has_digits)
+    return Scale.of(novelty(split.x_validation), held_back, shares).of_head(head)
+
+
+def copies_to_calibrate(images: Grey, labels: Labels, *, has_digits: bool) -> tuple[Grey, NDArray[np.int64]]:
+    """Return distorted copies of calibration images to choose the threshold with, and the image that each one shows."""
+    rows = np.arange(len(images))
+    if false_alarms(len(rows), has_digits=has_digits) == _OF_FEW:
+        rows = np.resize(rows, _CLASSES_COPIES)
+    return imitations(images[rows], labels[rows], has_digits=has_digits), rows
+
+
+def learn(network: Any, lessons: Lessons, *, seed: int) -> Head:
+    """Train a head on a network's hidden layer. Its scale is arbitrary."""
+    kinds = lessons.known, lessons.others
+    chunks = (kind[start : start + _CHUNK] for kind in kinds for start in range(0, len(kind), _CHUNK))
+    hidden = np.concatenate([activations(network, to_features(chunk))[0].astype(np.float16) for chunk in chunks])
+    targets = np.repeat(np.array([0, 1], dtype=np.float32), [len(kind) for kind in kinds])
+    return mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])
+
+
+_Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What makes an arbitrary scale that of the novelty: 0 is usual, and above 1 is something else."""
+
+    middle: float
+    limit: float
+
+    @classmethod
+    def of(cls, usual: _Values, held_back: tuple[_Values, _Values], shares: tuple[float, float]) -> "Scale":
+        """Set 0 to the median of the `usual` values.
+
+        At most these shares of the values that were held back, of images and of their copies, are above 1.
+        """
+        middle = float(np.median(usual))
+        limits = [quantile(values - middle, 1 - share) for values, share in zip(held_back, shares, strict=True)]
+        return cls(middle, max(limit for limit in limits if limit is not None))
+
+    def of_values(self, values: _Values) -> Floats:
+        scaled: Floats = ((values - self.middle) / self.limit).astype(np.float32)
+        return scaled
+
+    def of_head(self, head: Head) -> Head:
+        return replace(head, kernel=head.kernel / self.limit, bias=(head.bias - self.middle) / self.limit)
 
 
 def _train(hidden: NDArray[np.float16], targets: Floats, seed: int) -> Head:

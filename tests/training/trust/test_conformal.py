@@ -68,6 +68,25 @@ def test_a_level_with_too_few_images_is_left_out(images: int, levels: int) -> No
     assert [level.coverage for level in sets.levels] == list(conformal.COVERAGES[:levels])
 
 
+@pytest.mark.parametrize(
+    ("images", "coverage"), [(8, None), (9, 0.9), (18, 0.9), (19, 0.95), (98, 0.95), (99, 0.99), (10_000, 0.99)]
+)
+def test_the_default_coverage_is_the_highest_that_the_images_can_promise(images: int, coverage: float | None) -> None:
+    assert conformal.supported_coverage(images) == coverage
+    assert conformal.needed_images() == 9
+
+
+def test_each_image_is_compared_with_those_that_other_networks_scored() -> None:
+    of_class_0 = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1], dtype=np.float32)
+    probabilities = np.stack([of_class_0, 1 - of_class_0], axis=1)
+    folds = np.array([0, 0, 1, 1, 2, 2])
+
+    thresholds = conformal.other_folds_thresholds(probabilities, np.zeros(6, np.uint8), folds, 0.6)
+
+    # The third highest of the four others, as 3 is 0.6 times 5.
+    assert thresholds.ravel().tolist() == pytest.approx([0.5, 0.5, 0.5, 0.5, 0.7, 0.7])
+
+
 @pytest.mark.parametrize(("nines", "expected"), [(8, []), (9, [0.9])])
 def test_thresholds_per_digit_need_enough_images_of_each(nines: int, expected: list[float]) -> None:
     labels = np.array([*np.repeat(np.arange(9), 18), *[9] * nines], dtype=np.uint8)

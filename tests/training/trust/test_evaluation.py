@@ -11,8 +11,8 @@ from digits.model.classifier import Classifier, Scores
 from tests.conftest import make_calibration, publish_trusted
 from training.data.images import Split
 from training.trust import conformal
-from training.trust.calibration import calibrate
-from training.trust.evaluation import coverage, detect
+from training.trust.calibration import HeldBack, calibrate
+from training.trust.evaluation import accepted, coverage, detect
 from training.trust.imitations import imitations
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
@@ -39,7 +39,8 @@ def classifier(tmp_path: Path) -> Classifier:
 def test_calibration_uses_the_calibration_images(classifier: Classifier, split: Split) -> None:
     scores = classifier.scores(to_features(split.x_calibration))
 
-    calibration = calibrate(classifier, split, TEMPERATURE)
+    held_back = HeldBack.of(classifier, split.x_calibration, split.y_calibration)
+    calibration = calibrate(held_back, TEMPERATURE, validation_images=60, has_digits=True)
 
     assert (calibration.validation_images, calibration.calibration_images) == (60, 120)
     assert calibration.temperature == TEMPERATURE
@@ -48,7 +49,8 @@ def test_calibration_uses_the_calibration_images(classifier: Classifier, split: 
     assert calibration.normalized_sets == conformal.calibrate(copies, split.y_calibration)
     assert calibration.normalized_sets != calibration.prediction_sets
     assert calibration.novelty is not None
-    assert calibration.novelty.false_alarms == 0.0035
+    assert calibration.novelty.false_alarms == 0.05  # fewer than 286 images
+    assert (calibration.coverage, calibration.folds) == (0.99, None)
     assert set(calibration.reference) == {"digit", "probability", "ink", "novelty"}
     for reference in calibration.reference.values():
         assert sum(reference.shares) == pytest.approx(1)
@@ -81,6 +83,22 @@ def test_coverage_is_the_share_of_sets_that_contain_the_true_digit() -> None:
     assert (common.size, per_digit.size) == ((1 + 2 + 3 + 0) / 4, (1 + 2 + 1 + 1) / 4)
     assert (common.empty, common.single) == (0.25, 0.25)
     assert (per_digit.empty, per_digit.single) == (0, 0.75)
+
+
+def test_an_answer_of_another_fold_counts_if_its_set_has_one_class_and_its_picture_is_usual() -> None:
+    def scores(*rows: float) -> Scores:
+        probable = np.array(rows, dtype=np.float32)
+        return Scores(np.stack([probable, 1 - probable], axis=1), np.array([0, 0, 0, 1.5], np.float32))
+
+    calibration = Calibration(**make_calibration(coverage=0.9, classes=2))
+    images, copies = scores(0.95, 0.55, 0.7, 0.99), scores(0.9, 0.4, 0.8, 0.9)
+    labels, folds = np.zeros(4, np.uint8), np.array([0, 1, 2, 3])
+
+    counts = accepted(calibration, HeldBack(np.zeros((4, 28, 28), np.uint8), labels, images, copies, folds))
+
+    # The least probability of the true class among the other copies is 0.4, or 0.8 for the second image.
+    assert counts is not None
+    assert (counts.of_images, counts.images) == (2, 4)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from tests.conftest import Outcome
 from training.data.images import Split, load, split_training_images
 from training.network.layers import activations
 from training.trust.imitations import imitations
-from training.trust.novelty import Head, fit, mean
+from training.trust.novelty import Head, Lessons, false_alarms, fit, mean
+
+NOTHING = np.zeros((0, 28, 28), np.uint8)
+"""No pictures of other things from the user."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def first(split: Split, *, train: int = 1000, validation: int = 400, calibration
 
 @pytest.fixture(scope="module")
 def head(network: Any, split: Split) -> Head:
-    head = fit(network, split, seed=0)
+    head = fit(network, split, NOTHING, seed=0)
     assert head is not None
     return head
 
@@ -79,7 +82,7 @@ def test_the_published_version_gives_noise_a_high_novelty(trained: tuple[Path, O
 def test_286_held_back_images_are_enough_and_the_seed_determines_the_head(network: Any, split: Split) -> None:
     few, before = first(split, train=50, validation=286, calibration=286), network.get_weights()
 
-    one, same = (fit(network, few, seed=1, is_thorough=True) for _ in range(2))
+    one, same = (fit(network, few, NOTHING, seed=1, is_thorough=True) for _ in range(2))
 
     assert all(map(np.array_equal, network.get_weights(), before))
     assert one is not None
@@ -90,7 +93,29 @@ def test_286_held_back_images_are_enough_and_the_seed_determines_the_head(networ
 
 @pytest.mark.parametrize("part", ["validation", "calibration"])
 def test_with_285_held_back_images_there_is_no_head(network: Any, split: Split, part: str) -> None:
-    assert fit(network, first(split, **{part: 285}), seed=0) is None
+    assert fit(network, first(split, **{part: 285}), NOTHING, seed=0) is None
+
+
+def test_a_head_learns_from_the_users_own_pictures_of_other_things_and_not_from_those_left_out(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.trust.novelty._CLASSES_PICTURES", 40)
+    images, labels, own = split.x_train[:20], split.y_train[:20], np.full((3, 28, 28), 7, np.uint8)
+
+    lessons = Lessons.of(images, labels, own, seed=0, has_digits=False)
+    fewer = lessons.without(np.arange(5))
+
+    assert (lessons.others == 7).all(axis=(1, 2)).sum() >= 3
+    assert len(lessons.known) == 80  # each image twice, and a copy of each
+    assert set(fewer.rows) == set(range(5, 20))
+    assert len(fewer.known) == 60
+    assert fewer.others is lessons.others
+
+
+@pytest.mark.parametrize(("images", "shares"), [(285, (0.05, 0.05)), (286, (0.0035, 0.0275))])
+def test_few_digits_have_more_false_alarms(images: int, shares: tuple[float, float]) -> None:
+    assert false_alarms(images, has_digits=True) == shares
+    assert false_alarms(images, has_digits=False) == (0.05, 0.05)
 
 
 def test_a_mean_of_heads_has_the_mean_of_their_novelties() -> None:

@@ -1,0 +1,86 @@
+"""Let few pictures calibrate without losing them for the training: cross-conformal prediction (Vovk 2015).
+
+Each fifth of the training images is scored by a network that has not seen it. The served network learns from all of
+them. It has seen more than the five have, so that thresholds from their scores usually keep the promise, but that is
+not proved.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from digits.features import Floats, to_features
+from digits.model.artifact import Temperature
+from digits.model.classifier import Scores
+from training.data.images import LabelledImages, Split, all_training_images, split_into_folds
+from training.fit import epochs as fit_epochs
+from training.network.layers import activations
+from training.network.recipes import Own
+from training.robust.repetition import examples
+from training.terminal import say
+from training.trust import novelty
+from training.trust.calibration import HeldBack, best_temperature
+from training.trust.imitations import imitations
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFitted:
+    """A network that was trained on all training images, and what other networks say about these images."""
+
+    network: Any
+    history: fit_epochs.History
+    temperature: Temperature
+    head: novelty.Head | None
+    """None if pictures are only resized: a head learns from strokes as other things."""
+    held_back: HeldBack
+
+
+def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path) -> CrossFitted:
+    """Train a network for each fold of the training images, and then the one that is served, on all of them.
+
+    The network of a fold scores it, and stops by the next fold. The served network is trained for as many epochs as the
+    others had in the median. `folder` is for the state of the training. Raises SplitTooSmall and CannotWrite.
+    """
+    folds, splits = split_into_folds(data)
+    x, y, has_digits = data.x_train, data.y_train, data.has_digits
+    pictures, rows, lessons = x, np.arange(len(y)), None
+    if data.preprocessing == "normalize":
+        lessons = novelty.Lessons.of(x, y, data.x_other, seed=seed, has_digits=has_digits)
+        copies, shown = novelty.copies_to_calibrate(x, y, has_digits=has_digits)
+        pictures = np.concatenate([x, imitations(x, y, has_digits=has_digits), copies])
+        rows = np.concatenate([rows, rows, shown])
+    logits, strangeness = np.zeros((len(rows), len(data.classes)), np.float32), np.zeros(len(rows))
+    epochs = []
+    for fold, split in enumerate(splits):
+        say(f"training network {fold + 1} of {len(splits)} that score pictures which they have not seen")
+        network, history = _fit(recipe, split, seed, folder / str(fold))
+        epochs.append(np.argmin(history["val_loss"]) + 1)
+        chosen = np.flatnonzero(folds[rows] == fold)
+        hidden, logits[chosen] = activations(network, to_features(pictures[chosen]))
+        if lessons is not None:
+            fold_head = novelty.learn(network, lessons.without(np.flatnonzero(folds == fold)), seed=seed)
+            strangeness[chosen] = fold_head.novelty(hidden)
+    say("training the network that is served, on all pictures that are not held back")
+    served = replace(recipe, epochs=int(np.median(epochs)))
+    network, history = _fit(served, all_training_images(data), seed, folder / "served")
+    head, own_novelty = None, None
+    if lessons is not None:
+        of_images, of_copies = strangeness[: len(y)], strangeness[2 * len(y) :]
+        shares = novelty.false_alarms(len(y), has_digits=has_digits)
+        scale = novelty.Scale.of(of_images, (of_images, of_copies), shares)
+        own_novelty = scale.of_values(strangeness)
+        head = scale.of_head(novelty.learn(network, lessons, seed=seed))
+    probabilities: Floats = softmax(logits, axis=1)
+    scores = Scores(probabilities, own_novelty)
+    copies_scores = None if lessons is None else scores.select(slice(len(y), 2 * len(y)))
+    held_back = HeldBack(x, y, scores.select(slice(len(y))), copies_scores, folds)
+    temperature = Temperature(value=best_temperature(logits[: len(y)], y), folded=False)
+    return CrossFitted(network, history, temperature, head, held_back)
+
+
+def _fit(recipe: Own, split: Split, seed: int, folder: Path) -> tuple[Any, fit_epochs.History]:
+    repeated = examples(recipe, split, seed=seed)
+    return fit_epochs.fit(recipe, split, seed=seed, folder=folder, examples=repeated, patience=recipe.patience)

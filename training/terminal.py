@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from digits.features import Grey
-from digits.model.artifact import SHIPPED, Manifest
+from digits.model.artifact import SHIPPED, LearnedCorrections, Manifest
 from digits.model.discovery import candidates
 from digits.normalization.parts import extent
 from digits.percent import percent
@@ -122,6 +122,15 @@ def show_trust(trust: Trust) -> None:
         for kind, detection in trust.detection.items():
             table.add_row(kind, f"{detection.above_1:.4f}")
         console.print(table)
+
+
+def show_learned(learned: LearnedCorrections) -> None:
+    """Print how often corrections that were held back are misread, before and after learning from the others."""
+    digits, before, after = sum(learned.digits), sum(learned.before), sum(learned.after)
+    say(
+        f"{digits} corrected digits of {learned.pictures} pictures, held back in turn: version {learned.version} "
+        f"misreads {before}, after learning from the others {after}"
+    )
 
 
 def show_published(manifest: Manifest, root: Path, assessment: Assessment | None) -> None:

@@ -138,7 +138,16 @@ def predict(
     pictures: Sequence[Normalized],
     look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
 ) -> list[Prediction]:
-    """Classify prepared pictures, and return their complete records.
+    """Return the records of `judge`."""
+    return judge(classifier, pictures, look_again).records
+
+
+def judge(
+    classifier: Classifier,
+    pictures: Sequence[Normalized],
+    look_again: Callable[[int, Normalized], Normalized | None],
+) -> "Judged":
+    """Classify prepared pictures.
 
     `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
     is for doubtful answers.
@@ -149,7 +158,7 @@ def predict(
     }
     if again:
         judged = judged.after_second_look(again, classifier.scores(to_features(choices_of(again.values()))))
-    return judged.records
+    return judged
 
 
 def choices_of(pictures: Iterable[Normalized]) -> NDArray[Any]:

@@ -105,15 +105,15 @@ def fit(
     split set scale and threshold. Return None if one of these parts has fewer than 286 images of digits, which is too
     few for a threshold.
     """
-    shares = false_alarms(has_digits=has_digits)
-    if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / shares[0]:
+    most = false_alarms(has_digits=has_digits)[0]
+    if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / most:
         return None
-    chosen, repeated = np.arange(len(split.y_train)), np.arange(len(split.y_calibration))
+    chosen = np.arange(len(split.y_train))
     if has_digits:
         count = _THOROUGH * len(chosen) if is_thorough else min(MAX_DIGITS, len(chosen))
         chosen = np.resize(np.random.default_rng(seed).permutation(chosen), count)
     else:
-        chosen, repeated = np.resize(chosen, _CLASSES_PICTURES), np.resize(repeated, _CLASSES_COPIES)
+        chosen = np.resize(chosen, _CLASSES_PICTURES)
     images, labels = split.x_train[chosen], split.y_train[chosen]
     copies = imitations(images, labels, seed, has_digits=has_digits)
     others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
@@ -124,15 +124,22 @@ def fit(
     hidden = np.concatenate([activations(network, to_features(chunk))[0].astype(np.float16) for chunk in chunks])
     targets = np.repeat(np.array([0, 1], dtype=np.float32), [sum(map(len, known)), 2 * len(others)])
     head = mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])
+    return scaled(head, network, split, has_digits=has_digits)
+
+
+def scaled(head: Head, network: Any, split: Split, *, has_digits: bool = True) -> Head:
+    """Return the head with another scale and threshold, for a network that has changed since it was trained or not."""
 
     def novelty(pictures: Grey) -> NDArray[np.float64]:
         return head.novelty(activations(network, to_features(pictures))[0])
 
     head = replace(head, bias=head.bias - float(np.median(novelty(split.x_validation))))
-    held_back = imitations(split.x_calibration[repeated], split.y_calibration[repeated], has_digits=has_digits)
+    count = len(split.y_calibration) if has_digits else _CLASSES_COPIES
+    repeated = np.resize(np.arange(len(split.y_calibration)), count)
+    copies = imitations(split.x_calibration[repeated], split.y_calibration[repeated], has_digits=has_digits)
     limits = [
         quantile(novelty(pictures), 1 - share)
-        for pictures, share in zip((split.x_calibration, held_back), shares, strict=True)
+        for pictures, share in zip((split.x_calibration, copies), false_alarms(has_digits=has_digits), strict=True)
     ]
     limit = max(limit for limit in limits if limit is not None)
     return replace(head, kernel=head.kernel / limit, bias=head.bias / limit)

@@ -215,7 +215,8 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
         data_options = DataOptions(data, allow_other_data)
         pipeline.recalibrate(recalibrate, data_options, output=output, force=force, if_better=if_better)
         return
-    _refuse(context, "a training from the start", _OF_CORRECTIONS)
+    if given := _given(context, _OF_CORRECTIONS):
+        raise typer.BadParameter(f"expected {' and '.join(given)} together with --corrections, received no table")
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
     pipeline.train(
         recipe,
@@ -368,11 +369,15 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
 
 def _refuse(context: typer.Context, option: str, parameters: Sequence[str]) -> None:
     """Raise BadParameter if the command line has options that the given one would ignore."""
+    if ignored := _given(context, parameters):
+        raise typer.BadParameter(f"expected {option} without {' and '.join(ignored)}, received them together")
+
+
+def _given(context: typer.Context, parameters: Sequence[str]) -> list[str]:
+    """Return those of the options that the command line has."""
     sources = {name: context.get_parameter_source(name) for name in parameters}
     given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    ignored = [each.opts[0] for each in context.command.params if each.name in given]
-    if ignored:
-        raise typer.BadParameter(f"expected {option} without {' and '.join(ignored)}, received them together")
+    return [each.opts[0] for each in context.command.params if each.name in given]
 
 
 def _is_named(context: typer.Context) -> bool:

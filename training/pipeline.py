@@ -363,7 +363,10 @@ def _trained(classifier: Classifier, options: DataOptions, output: Path) -> tupl
         raise UnsuitableNetwork(f"{folder}: expected a version with a recipe and a calibration, received one without")
     data = load_data(replace(options, preprocessing=manifest.preprocessing))
     if manifest.dataset.sha256 != data.sha256():
-        raise UnsuitableNetwork(f"{folder}: expected a network that was trained on these data, received another one")
+        raise UnsuitableNetwork(
+            f"{folder}: expected the data that this version was trained on ({manifest.dataset.name}), received others "
+            f"({data.name})"
+        )
     with step("starting TensorFlow"):
         network = read_network(folder / artifact.KERAS, len(data.classes))
     recipe = of_manifest(manifest.recipe)

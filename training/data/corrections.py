@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ class _Row:
 
     number: int
     """As a spreadsheet counts: the first one after the names of the columns is 2."""
-    picture: bytes
+    picture: Path
     digits: str
     is_number: bool
     """Whether the table is one of numbers. Otherwise the picture has one digit."""
@@ -120,7 +120,7 @@ def read(table: Path, folder: Path | None, classifier: Classifier) -> tuple[Corr
 def _cut(classifier: Classifier, row: _Row) -> Grey | str:
     """Return the digits of a picture, uint8 (N, 28, 28), or why none of them is used."""
     try:
-        picture = Picture(row.picture)
+        picture = Picture(read_file(row.picture))
         if row.is_number:
             pixels = read_digits(classifier, picture).pixels
         else:
@@ -148,12 +148,12 @@ def _rows(table: Path, folder: Path | None) -> list[_Row]:
         elif file is None:
             problems.append(f"row {number}: expected a picture, found no file {path}")
         else:
+            row = _Row(number, file, digits, is_number)
             try:
-                row = _Row(number, read_file(file), digits, is_number)
+                first = first_of.setdefault(hashlib.sha256(read_file(file)).hexdigest(), row)
             except DigitsError as exc:
                 problems.append(f"row {number}: {path}: {exc}")
                 continue
-            first = first_of.setdefault(hashlib.sha256(row.picture).hexdigest(), row)
             if first.digits != digits:
                 problems.append(f"rows {first.number} and {number}: {first.digits} and {digits} for the same picture")
             elif first is row:
@@ -171,7 +171,7 @@ def _checked_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidData(f"{table}: expected a CSV file in UTF-8, which cannot be read: {exc}") from exc
     header = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=";" if header.count(";") else ",", restval="")
+    reader = csv.DictReader(StringIO(text, newline=""), delimiter=";" if ";" in header else ",", restval="")
     columns = reader.fieldnames or ()
     if not {"path", "checked_by"} <= {*columns} or not {"text", "digit"} & {*columns}:
         received = ", ".join(columns) or "none"

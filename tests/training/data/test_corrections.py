@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
+from digits.features import to_features
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
 from digits.picture import Picture
@@ -42,10 +43,7 @@ def test_a_number_gives_its_digits_and_only_what_a_person_has_checked_counts(
     found, left_out = read(table(folder, READ, *rows), None, classifier)
 
     assert (found.labels.tolist(), found.pictures.tolist()) == ([4, 0, 7, 1, 1], [0, 0, 0, 0, 1])
-    assert classifier.probabilities(found.pixels.reshape(5, -1) / np.float32(255)).argmax(axis=1).tolist() == [
-        *(4, 0, 7, 1),
-        7,
-    ]
+    assert classifier.probabilities(to_features(found.pixels)).argmax(axis=1).tolist() == [4, 0, 7, 1, 7]
     assert left_out == {}
 
 
@@ -56,7 +54,7 @@ def test_a_row_of_one_digit_gives_the_pixels_that_the_answer_was_about(folder: P
     found, _ = read(table(folder, PREDICT, "drawing.png,8,0.9,7,,person"), None, classifier)
 
     (answer,) = predict(classifier, [drawing.prepare("auto")], lambda _index, first: drawing.look_again(first))
-    seen = classifier.probabilities(found.pixels.reshape(1, -1) / np.float32(255))
+    seen = classifier.probabilities(to_features(found.pixels))
     assert seen[0] == pytest.approx(answer["probabilities"], abs=1e-6)
 
 

@@ -103,9 +103,12 @@ def test_nothing_is_published_if_the_version_reads_the_corrections_already(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param(["--from", 7], "expected a network that was trained on these data", id="other data"),
+        pytest.param(
+            ["--from", 7],
+            "expected the data that this version was trained on (mnist), received others",
+            id="other data",
+        ),
         pytest.param(["--from", 5], "no usable version 5", id="no such version"),
-        pytest.param(["--epochs", 2], "expected --corrections without --epochs", id="a recipe"),
     ],
 )
 def test_corrections_of_an_unsuitable_version_are_refused(

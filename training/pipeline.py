@@ -207,9 +207,8 @@ def _calibrate_and_publish(
     if the result on the test images is not good enough. A head that fits the network is kept.
     """
     data, split = run.data, run.split
-    if (
-        head is None and temperature is not None and data.preprocessing == "normalize"
-    ):  # the head learns from strokes as other things
+    # The head learns from strokes as other things.
+    if head is None and temperature is not None and data.preprocessing == "normalize":
         with step("learning what other pictures look like"):
             is_thorough = isinstance(run.recipe, Robust)
             known = None if run.crops is None else run.crops[0]

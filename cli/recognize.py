@@ -162,8 +162,8 @@ def _print_answers(request: Request, classifier: Classifier, task: Task) -> int:
                 (record,) = records(classifier, task, [picture], Path())
                 if request.as_json:
                     # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them.
-                    file = json.dumps(picture.content if isinstance(picture.content, str) else picture.name)
-                    print(to_json({"file": orjson.Fragment(file), **record}).decode())
+                    path = json.dumps(picture.content if isinstance(picture.content, str) else picture.name)
+                    print(to_json({"path": orjson.Fragment(path), **record}).decode())
                 elif "error" in record:
                     say(f"{picture.name}: {record['error']}")
                 else:

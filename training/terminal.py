@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from digits.features import Grey
-from digits.model.artifact import SHIPPED, Manifest
+from digits.model.artifact import SHIPPED, LearnedCorrections, Manifest
 from digits.model.classes import DIGITS
 from digits.model.discovery import candidates
 from digits.normalization.parts import extent
@@ -138,6 +138,15 @@ def show_accepted(manifest: Manifest, trust: Trust | None) -> None:
     say(words.accepted(manifest, trust))
     if trust is not None and trust.accepted is not None and manifest.classes != DIGITS:
         say(words.mistaken(manifest, trust))
+
+
+def show_learned(learned: LearnedCorrections) -> None:
+    """Print how often corrections that were held back are misread, before and after learning from the others."""
+    digits, before, after = sum(learned.digits), sum(learned.before), sum(learned.after)
+    say(
+        f"{digits} corrected digits of {learned.pictures} pictures, held back in turn: version {learned.version} "
+        f"misreads {before}, after learning from the others {after}"
+    )
 
 
 def show_published(manifest: Manifest, root: Path, assessment: Assessment | None) -> None:

@@ -19,6 +19,9 @@ from digits.picture import Picture
 _NOT_IN_ROWS = frozenset(("model", "line", "box", "pixels", "ink", "saliency"))
 """The fields of a prediction that are the same in every row, or only in replies."""
 
+_AT_THE_END = "version", "error", "checked_by"
+"""The last columns of every row. A person who has checked an answer writes `person` into the last one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Predict:
@@ -44,7 +47,7 @@ class Predict:
         absent = _NOT_IN_ROWS | ({"class_name", "is_known"} if classifier.class_names is None else {"is_digit"})
         if not self.with_probabilities:
             absent |= {"probabilities"}
-        return "path", *(name for name in Prediction.__annotations__ if name not in absent), "version", "error"
+        return "path", *(name for name in Prediction.__annotations__ if name not in absent), *_AT_THE_END
 
     def prepare(self, classifier: Classifier, picture: Picture) -> Normalized:
         """Do what can be done for one picture alone. Raises DigitsError."""
@@ -94,7 +97,7 @@ class Read:
         """Return the names of a row's columns. Raises OtherClasses."""
         classifier.require_digits()
         counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "mark_count", "left_out")
-        return "path", "text", *counts, "accept", "version", "error"
+        return "path", "text", *counts, "accept", *_AT_THE_END
 
     def prepare(self, classifier: Classifier, picture: Picture) -> Number:
         """Read one picture. Its digits are many enough for a forward pass of their own."""

@@ -198,6 +198,11 @@ def _prepared(picture: Picture, finder: Finder, findings: Findings, whole: Norma
 
 
 def read_number(classifier: Classifier, picture: Picture, network: FinderNetwork | None = None) -> Number:
+    """Return the record of `read_digits`."""
+    return read_digits(classifier, picture, network).number()
+
+
+def read_digits(classifier: Classifier, picture: Picture, network: FinderNetwork | None = None) -> "ReadNumber":
     """Decode a picture and read its digits. The finder is as for `prepare`.
 
     Raises:
@@ -209,7 +214,7 @@ def read_number(classifier: Classifier, picture: Picture, network: FinderNetwork
     read = ReadNumber.of(prepared, classifier, classifier.scores(to_features(prepared.pixels)))
     if read.is_doubtful and (other := read.look_again(picture)) is not None:
         read = read.after(other, classifier.scores(to_features(other.pixels)))
-    return read.number()
+    return read
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Model artifacts on disk: read, check and publish the versions of a model.
 
     <root>/<name>/<version>/                                version is a positive integer
-        model.onnx, model.keras, golden.json, layers.safetensors, report/...
+        model.onnx, model.keras, golden.json, layers.safetensors, corrections.npz, report/...
         manifest.json                                       has the sha256 of each file
 
 A version is written to a temporary folder, synced, and renamed once. It is never changed afterwards.
@@ -45,6 +45,10 @@ MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "ma
 
 LAYERS = "layers.safetensors"
 """The weights of the lecture's network and of its novelty head, as float16, for a page that shows them. Optional."""
+
+CORRECTIONS = "corrections.npz"
+"""The digits that a version has learned from corrections, with their labels, for the next training. It is never served,
+because it has what people have written. Optional."""
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Maximum size of a file. A larger file is refused without reading it."""
@@ -192,6 +196,25 @@ class Calibration(_Record):
     """By quantity: digit, probability, ink and novelty."""
 
 
+class LearnedCorrections(_Record):
+    """What a version has learned from answers that people corrected. Each tuple has a number for each digit."""
+
+    version: PositiveInt
+    """The version that it started from."""
+    graph: str
+    """The first characters of the sha256 of that version's graph, from `Manifest.graph`."""
+    seed: int
+    pictures: int
+    digits: tuple[int, ...]
+    """New corrected digits."""
+    before: tuple[int, ...]
+    """Those of them that the earlier version's network misreads."""
+    after: tuple[int, ...]
+    """Those of them that a network misreads which has learned from four fifths of the pictures, but not theirs."""
+    kept: int = 0
+    """Number of digits of earlier corrections that it has learned from again."""
+
+
 Preprocessing = Literal["normalize", "resize"]
 
 
@@ -226,6 +249,8 @@ class Manifest(_Record):
     """By split (train, validation, calibration, test): loss, accuracy and other metrics."""
     calibration: Calibration | None = None
     """None if no images were held out for it, and in artifacts from earlier releases."""
+    corrections: LearnedCorrections | None = None
+    """None for a version that has learned from no corrections."""
     decoding: dict[str, float] | None = None
     """How to decode the maps of a finder, as `digits.finder.network.Decoding` describes. None for other networks."""
     files: dict[str, str] = Field(min_length=1, max_length=MAX_FILES)

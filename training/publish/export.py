@@ -47,6 +47,8 @@ class Exported:
     preprocessing: artifact.Preprocessing
     layers: bytes | None = None
     """The file that `artifact.LAYERS` describes."""
+    corrections: bytes | None = None
+    """The file that `artifact.CORRECTIONS` describes."""
 
 
 def export(network: Any, data: LabelledImages, *, head: Head | None = None, explain: bool = False) -> Exported:
@@ -109,8 +111,8 @@ def publish(root: Path, exported: Exported, report: dict[str, bytes], draft: Man
     """Publish as the next version below `root`. Raises PublishFailed."""
     files = {f"report/{name}": content for name, content in report.items()}
     files |= {artifact.MODEL: exported.onnx, artifact.KERAS: exported.keras, artifact.GOLDEN: exported.golden.to_json()}
-    if exported.layers is not None:
-        files[artifact.LAYERS] = exported.layers
+    optional = {artifact.LAYERS: exported.layers, artifact.CORRECTIONS: exported.corrections}
+    files |= {name: content for name, content in optional.items() if content is not None}
     fields = draft.model_dump(exclude={"name", "version", "created", "files"})
     return artifact.publish(root, files, fields, name=draft.name)
 

@@ -4,15 +4,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digits.errors import ArtifactError
 from digits.model import artifact
-from digits.model.artifact import NAME, SHIPPED, Manifest
+from digits.model.artifact import NAME, SHIPPED, LearnedCorrections, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from training.assess.assessment import Assessment
 from training.data.images import LabelledImages
 from training.errors import NotPublished
 from training.network.recipes import Recipe
+
+_ERROR = 0.05
+"""Probability that a network which is as good as before on training images is refused as worse."""
 
 _SHOWN_CLASSES = 10
 """Number of classes that are listed by name."""
@@ -47,7 +53,9 @@ def finished_run(output: Path, recipe: Recipe, seed: int, data: LabelledImages) 
     """Return the newest version that this training run published, or None."""
     identity = (asdict(recipe), seed, data.sha256(), data.classes, data.preprocessing)
     for each in published(output):
-        if each.dataset and (each.recipe, each.seed, each.dataset.sha256, each.classes, each.preprocessing) == identity:
+        if each.dataset is None or each.corrections is not None:
+            continue
+        if (each.recipe, each.seed, each.dataset.sha256, each.classes, each.preprocessing) == identity:
             return each
     return None
 
@@ -79,4 +87,29 @@ def check_not_worse(assessment: Assessment, version: Manifest, its_assessment: A
         raise NotPublished(
             f"nothing was published, because the network is worse than version {version.version}: expected a test "
             f"accuracy of about {its_assessment.accuracy:.4f}, received {assessment.in_words()}"
+        )
+
+
+def check_fewer_errors(learned: LearnedCorrections) -> None:
+    """Raise NotPublished unless corrections that were held back are misread less often than before."""
+    before, after, digits = sum(learned.before), sum(learned.after), sum(learned.digits)
+    if after >= before:
+        raise NotPublished(
+            f"nothing was published, because learning from the corrections does not help: of {digits} digits that were "
+            f"held back, version {learned.version} misreads {before}; expected fewer after learning, received {after}"
+        )
+
+
+def check_forgets_nothing(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
+    """Raise NotPublished if more of the same training images are misread than before, beyond chance.
+
+    Both are (N,). The test is McNemar's, exact and one-sided.
+    """
+    from scipy.stats import binomtest
+
+    worse, better = int((after & ~before).sum()), int((before & ~after).sum())
+    if worse > better and binomtest(worse, worse + better, alternative="greater").pvalue < _ERROR:
+        raise NotPublished(
+            f"nothing was published, because the network has forgotten what it knew: of {len(before)} training images "
+            f"that were held back, it misreads {worse} that were read before, and reads {better} that were misread"
         )

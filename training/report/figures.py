@@ -10,6 +10,7 @@ from PIL import Image
 from digits.features import Grey
 from digits.model.classes import DIGITS
 from training.assess.assessment import Assessment
+from training.data.corrections import Corrections
 from training.data.images import LabelledImages, kind_of
 from training.trust.evaluation import Trust
 from training.trust.reliability import BINS
@@ -46,6 +47,11 @@ def mistakes(assessment: Assessment, data: LabelledImages) -> bytes:
         for index in chosen
     ]
     return _grid(data.x_test[chosen], titles)
+
+
+def corrections(shown: Corrections) -> bytes:
+    """Draw corrected digits with their labels."""
+    return _grid(shown.pixels[: _ROWS * _COLUMNS], [str(label) for label in shown.labels[: _ROWS * _COLUMNS]])
 
 
 def curves(history: Mapping[str, Sequence[float]]) -> bytes:

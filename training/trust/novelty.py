@@ -166,7 +166,11 @@ def fit(
     lessons = Lessons.of(
         *(split.x_train, split.y_train, others, crops), seed=seed, has_digits=has_digits, is_thorough=is_thorough
     )
-    head = learn(network, lessons, seed=seed)
+    return scaled(learn(network, lessons, seed=seed), network, split, has_digits=has_digits)
+
+
+def scaled(head: Head, network: Any, split: Split, *, has_digits: bool = True) -> Head:
+    """Return the head with another scale and threshold, for a network that has changed since it was trained or not."""
 
     def novelty(pictures: Grey) -> NDArray[np.float64]:
         return head.novelty(activations(network, to_features(pictures))[0])

@@ -64,6 +64,7 @@ def test_a_page_is_isolated_and_only_the_drawing_page_may_use_the_camera(client:
         *("/docs/assets/../../main.py", "/docs/assets/%2e%2e/__init__.py", "/docs/assets/..%2f__init__.py"),
         *("/page/", "/page/..%2findex.html", "/page/%2e%2e/examples/seven.png", "/model/report/" + "x" * 3000),
         *("/model/report/", "/model/report/%00", "/model/report/..%2fmodel.onnx", "/model/report/%2e%2e/model.keras"),
+        *("/model/corrections.npz", "/model/report/corrections.npz", "/model/report/..%2fcorrections.npz"),
         *("/examples", "/examples/%00", "/examples/%2fetc/passwd", "/examples/../main.py"),
         *("/examples/..%2fpage%2findex.html", "/examples/..%5cpage%5cindex.html", "/model/report/..%2fmanifest.json"),
     ],

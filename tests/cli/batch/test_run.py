@@ -44,18 +44,26 @@ Read = Callable[[Path], list[dict[str, Any]]]
 
 PREDICT = (
     *("path", "digit", "probability", "prediction_set", "coverage", "calibration", "is_digit", "novelty"),
-    *("accept", "preprocessing", "doubts", "left_out", "version", "error"),
+    *("accept", "preprocessing", "doubts", "left_out", "version", "error", "checked_by"),
 )
 READ = (
     *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "mark_count"),
-    *("left_out", "accept", "version", "error"),
+    *("left_out", "accept", "version", "error", "checked_by"),
 )
 
 
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """Return the rows with the types of JSON."""
     types: dict[str, Callable[[str], Any]] = {
-        **{"path": str, "error": str, "calibration": str, "digit": int, "probability": float, "novelty": float},
+        **{
+            "path": str,
+            "error": str,
+            "checked_by": str,
+            "calibration": str,
+            "digit": int,
+            "probability": float,
+            "novelty": float,
+        },
         **{"text": str, "digit_count": int, "least_probability": float, "ambiguous_count": int, "mark_count": int},
         **{"non_digit_count": int, "left_out": int, "version": int, "coverage": float, "preprocessing": str.split},
         "doubts": str.split,
@@ -190,6 +198,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
             "accept": answer["accept"],
             "version": SHIPPED_VERSION,
             "error": None,
+            "checked_by": None,
         }
     texts = [row["text"] for row in rows if row["ambiguous_count"] == row["non_digit_count"] == row["left_out"] == 0]
     assert texts == ["4071"]

@@ -2,18 +2,21 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digits.errors import PublishFailed
+from digits.model.artifact import LearnedCorrections
 from digits.model.classifier import Classifier
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Outcome, publish_tiny
 from tests.training.conftest import Arrays, Command, published_in, saved
 from training import pipeline
-from training.errors import OutputInUse
+from training.errors import NotPublished, OutputInUse
 from training.publish.lock import exclusive
+from training.publish.replacement import check_fewer_errors, check_forgets_nothing
 
 HOLD = """
 import sys, time
@@ -129,6 +132,32 @@ def test_a_recalibrated_network_is_published_only_if_it_is_better_too(
     assert names == [version]
     assert forced.code == 0, forced.err
     assert Classifier.load(tmp_path / f"models/mnist-dense/{int(version) + 1}").manifest.preprocessing == "resize"
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "is_refused"),
+    [(0, 0, False), (4, 0, False), (5, 0, True), (10, 4, False), (10, 3, True), (3, 10, False)],
+)
+def test_a_network_that_misreads_more_training_images_than_chance_explains_is_refused(
+    worse: int, better: int, *, is_refused: bool
+) -> None:
+    before, after = np.zeros(5000, dtype=bool), np.zeros(5000, dtype=bool)
+    before[:better] = True
+    after[better : better + worse] = True
+
+    with pytest.raises(NotPublished, match=f"misreads {worse} that") if is_refused else nullcontext():
+        check_forgets_nothing(before, after)
+
+
+@pytest.mark.parametrize(("after", "is_refused"), [(1, False), (2, True), (3, True)])
+def test_a_network_is_refused_unless_it_misreads_fewer_corrections_that_were_held_back(
+    after: int, *, is_refused: bool
+) -> None:
+    counts = {"digits": (30, 30), "before": (2, 0), "after": (0, after)}
+    learned = LearnedCorrections(version=7, graph="f" * 12, seed=0, pictures=60, **counts)
+
+    with pytest.raises(NotPublished, match=f"received {after}$") if is_refused else nullcontext():
+        check_fewer_errors(learned)
 
 
 def test_a_second_run_into_one_output_names_the_first_until_it_is_killed(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def train(
             keras()
         if _is_cross_fitted(recipe, data):
             assert isinstance(recipe, Own)
-            fitted = cross_fitting.fit(recipe, data, seed=seed, folder=state_folder)
+            fitted = cross_fitting.fit(recipe, data, seed=seed, folder=state_folder, say=say)
             run = _Run(recipe, seed, data, all_training_images(data), output, None)
             _calibrate_and_publish(run, fitted.network, fitted.history, fitted.temperature, check, fitted=fitted)
             return

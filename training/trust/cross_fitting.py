@@ -5,6 +5,7 @@ them. It has seen more than the five have, so that thresholds from their scores 
 not proved.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from training.fit import epochs as fit_epochs
 from training.network.layers import activations
 from training.network.recipes import Own
 from training.robust.repetition import examples
-from training.terminal import say
 from training.trust import novelty
 from training.trust.calibration import HeldBack, best_temperature
 from training.trust.imitations import imitations
@@ -38,11 +38,12 @@ class CrossFitted:
     held_back: HeldBack
 
 
-def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path) -> CrossFitted:
+def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path, say: Callable[[str], None]) -> CrossFitted:
     """Train a network for each fold of the training images, and then the one that is served, on all of them.
 
     The network of a fold scores it, and stops by the next fold. The served network is trained for as many epochs as the
-    others had in the median. `folder` is for the state of the training. Raises SplitTooSmall and CannotWrite.
+    others had in the median. `folder` is for the state of the training, and `say` prints a line. Raises
+    SplitTooSmall and CannotWrite.
     """
     folds, splits = split_into_folds(data)
     x, y, has_digits = data.x_train, data.y_train, data.has_digits

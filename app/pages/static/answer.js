@@ -86,6 +86,7 @@ export class Answer {
       wordFor({ ownClasses: hasOwnClasses() });
       if (byId("answer").dataset.state === "empty") this.showEmpty();
     }
+    if (model) byId("title").textContent = hasOwnClasses() ? model.name : "Digits";
     const units = [model?.inputs[0].shape[1], model?.recipe?.hidden_units, model?.classes.length];
     byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }

@@ -417,6 +417,7 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
         expect(page.locator("#digit")).to_have_text(re.compile(digit))
         expect(ink).to_be_visible(visible=name == "Photo of a 3")  # the others are on even paper
         expect(examples).to_be_hidden()
+        expect(page.locator("#canvas")).to_be_focused()
         if state != "stranger":
             button(page, "Clear").click()
     stranger = "This does not look like a digit. The nearest are"
@@ -708,6 +709,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     page = open_page(reloading.service.url, refusals=True)  # of `POST /read`, of figures and of saliency
     expect(page.locator("#bars .name")).to_have_text(list(SHAPES))
     expect(page.locator("#sentence")).to_have_text("Draw, or open a picture. The answer appears here.")
+    expect(page.get_by_role("heading", level=1)).to_have_text("mnist-dense")
     expect(page.get_by_role("switch")).to_be_hidden()
     page.get_by_text("how good is it?").click()
 
@@ -715,7 +717,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     a_shape = re.compile("|".join(SHAPES))
     expect(page.locator("#digit")).to_have_text(a_shape)
     expect(page.locator("#sentence")).to_contain_text(a_shape)
-    words = page.title() + page.locator("body").inner_text().replace("Digits", "", 1)  # the project's name
+    words = page.title() + page.locator("body").inner_text()
     assert re.findall(r".*(?:digit|number).*", words) == []
 
     publish_trusted(reloading.root)
@@ -723,6 +725,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     draw(page, [(0.44, 0.84), (0.43, 0.86)])
     expect(page.locator("#bars .name")).to_have_text(list("0123456789"))
     expect(page.locator("#hint")).to_have_text("Draw a digit or a number")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Digits")
     button(page, "Why?").click()
     expect(page.locator("#saliency")).to_be_visible()
 

@@ -318,6 +318,20 @@ def test_a_finger_draws_on_a_phone_and_drawing_and_answer_are_in_view(open_page:
     assert page.locator("#canvas").evaluate("canvas => canvas.width / canvas.clientWidth") == 3
 
 
+@pytest.mark.parametrize(("width", "height"), [(740, 360), (844, 390), (932, 430)])
+def test_a_phone_that_lies_shows_the_whole_paper_and_five_tools(
+    open_page: OpenPage, service: Service, width: int, height: int
+) -> None:
+    page = open_page(service.url, **PHONE | {"viewport": {"width": width, "height": height}})
+
+    tools = page.locator("#tools").get_by_role("button")
+
+    expect(tools).to_have_count(5)
+    for part in [page.locator("#paper"), *tools.all()]:
+        expect(part).to_be_in_viewport(ratio=1)
+        assert part.evaluate("part => part.scrollWidth <= part.clientWidth")
+
+
 def test_a_phone_offers_its_camera_and_the_area_grows_for_a_high_photo(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, **PHONE)
     area = "paper => [paper.clientWidth, paper.clientHeight]"

@@ -49,6 +49,12 @@ export class Answer {
     this.#clear();
   }
 
+  /** @param {object | null} prediction of what the page itself draws, or null after it */
+  showWelcome(prediction) {
+    if (prediction) write(byId("digit"), String(prediction.digit));
+    this.#showBars(prediction);
+  }
+
   /** @param {string} sentence why there is no answer */
   showProblem(sentence) {
     this.#say({ state: "problem", sentence });
@@ -97,6 +103,7 @@ export class Answer {
   }
 
   #say({ state, digit = "", sentence, more = "", marks = "", place = "", announced = null }) {
+    byId("welcome")?.remove();
     byId("answer").dataset.state = state;
     write(byId("digit"), digit);
     byId("digit").classList.toggle("word", digit.length > 2);

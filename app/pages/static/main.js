@@ -49,6 +49,7 @@ function onDrawingChange() {
   byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
   byId("clear").setAttribute("aria-disabled", String(isBlank));
   if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
+  if (!drawing.isPenDown) history.replaceState(picture ? null : { strokes: drawing.strokes, ratio: drawing.ratio }, ""); // for a reload
   if (drawing.strokes.length > 0 || picture !== opened) leaveDesk();
   if (isBlank) {
     requests.cancel();
@@ -327,14 +328,19 @@ whenKeyAccepted(() => {
   if (byId("quality").open) showQuality();
 });
 
-// A model whose classes are not the digits
+// The first impression
 
-if (document.documentElement.dataset.classes === "own") {
-  wordFor({ ownClasses: true });
-  answer.showEmpty();
-  describeModel(null);
-}
-
+const hasOwnClasses = document.documentElement.dataset.classes === "own";
+const before = history.state; // what was drawn before a reload
 followFiles(openFiles, refuse);
 addEventListener("hashchange", followAddress);
 followAddress();
+if (drawing.isBlank && before?.strokes.length) drawing.restore(before);
+if (hasOwnClasses) {
+  wordFor({ ownClasses: true });
+  if (drawing.isBlank) answer.showEmpty();
+  describeModel(null);
+} else if (drawing.isBlank && matchMedia("(prefers-reduced-motion: no-preference)").matches) {
+  const module = await import("./welcome.js").catch(() => null);
+  module?.welcome((prediction) => answer.showWelcome(prediction));
+}

@@ -268,6 +268,67 @@ def test_an_answer_has_bars_and_facts_and_the_browser_stores_nothing(page: Page)
     assert page.context.cookies() == []
 
 
+def test_a_digit_draws_itself_once_with_live_bars_until_the_first_stroke(open_page: OpenPage, service: Service) -> None:
+    posts: list[str] = []
+    page = open_page("about:blank", **DESKTOP, reduced_motion="no-preference")
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    drawn, examples = page.locator("#welcome"), page.get_by_role("group", name="Or try an example")
+
+    page.goto(service.url)
+
+    expect(drawn).to_be_visible()
+    expect(examples).to_have_css("opacity", "0")
+    expect(page.locator("#bars .best .name")).to_have_text("3")
+    expect(page.locator("#digit")).to_have_text("3")
+    expect(examples).to_have_css("opacity", "1")
+    expect(page.locator("#bars")).to_be_hidden()
+    assert posts == [f"{service.url}/predict"]
+    draw(page, *STROKES[7])
+    expect(drawn).to_be_hidden()
+    expect_digit(page, 7)
+    button(page, "Clear").click()
+    expect_blank(page)
+    expect(drawn).to_have_count(0)
+
+
+def test_nothing_draws_itself_where_it_would_disturb(
+    open_page: OpenPage, service: Service, locked: Service, shapes: Service
+) -> None:
+    moving = DESKTOP | {"reduced_motion": "no-preference"}
+    cases = [
+        (service.url, DESKTOP),
+        (locked.url, moving),
+        (shapes.url, moving),
+        (f"{service.url}/#strokes=rAIDABCD", moving),
+    ]
+    for url, options in cases:
+        page = open_page(url, refusals=True, **options)
+
+        page.wait_for_load_state("networkidle")
+
+        expect(page.locator("#welcome")).to_have_count(0)
+        expect(page.get_by_label("API key")).to_be_hidden()
+
+
+def test_a_drawing_survives_a_reload_and_the_way_back_to_the_page(page: Page, service: Service) -> None:
+    for stroke in STROKES[4]:
+        draw(page, stroke)
+    expect_digit(page, 4)
+
+    page.reload()
+
+    expect_digit(page, 4)
+    expect(page).to_have_url(f"{service.url}/")
+    page.goto("about:blank")
+    page.go_back()
+    expect_digit(page, 4)
+    page.keyboard.press("Control+z")  # the last stroke, as before
+    expect(page.locator("#digit")).not_to_have_text("4")
+    button(page, "Clear").click()
+    page.reload()
+    expect_blank(page)
+
+
 def test_the_answer_changes_while_the_pen_is_down_but_a_dot_waits(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, **DESKTOP)
     page.clock.install()
@@ -651,6 +712,35 @@ def test_without_javascript_the_page_says_so_and_offers_no_controls(open_page: O
     expect(notice).to_be_in_viewport()
     expect(notice).to_contain_text("Drawing needs JavaScript.")
     expect(page.get_by_role("button")).to_have_count(0)
+
+
+def printed_pages(page: Page) -> int:
+    return int(re.findall(rb"/Count (\d+)", page.pdf(format="A4"))[0])
+
+
+def test_a_digit_and_a_stack_are_printed_black_on_white_on_pages_of_their_own(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(service.url, **DESKTOP, color_scheme="dark")
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+    page.emulate_media(media="print")
+    with Image.open(io.BytesIO(page.locator("#paper").screenshot())) as shot:
+        paper = np.asarray(shot.convert("L"))
+    assert (np.median(paper), paper.min()) == (255, 0)
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.locator("#bars .track").first).to_have_css("outline-style", "solid")
+    assert printed_pages(page) == 1
+
+    page.locator("#file").set_input_files([SEVEN_PNG, EXAMPLES / "drawing-8.png"])
+
+    expect(page.locator("#stack-state")).to_have_text("2 pictures: 2 sure, 0 to check.")
+    expect(page.get_by_role("button").filter(visible=True)).to_have_count(2)  # the names of the pictures
+    assert printed_pages(page) == 1
+    page.emulate_media(media="screen")
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+    assert printed_pages(page) == 2
 
 
 def luminance(colour: str) -> float:

@@ -78,6 +78,7 @@ def test_nothing_is_loaded_until_the_lab_is_opened_and_the_address_remembers_tha
 
     assert {"layers", "lab.js", "network.js"} <= set(loaded)
     assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    button(page, "Clear").click()
     page.reload()
     expect(page.locator("#lab-state")).to_have_text("Draw a digit, and see which units light up.")
     expect(page).to_have_url(re.compile("#lab$"))

@@ -340,7 +340,7 @@ if (hasOwnClasses) {
   wordFor({ ownClasses: true });
   if (drawing.isBlank) answer.showEmpty();
   describeModel(null);
-} else if (drawing.isBlank && matchMedia("(prefers-reduced-motion: no-preference)").matches) {
+} else if (view() === "" && byId("answer").dataset.state === "empty" && matchMedia("(prefers-reduced-motion: no-preference)").matches) {
   const module = await import("./welcome.js").catch(() => null);
   module?.welcome((prediction) => answer.showWelcome(prediction));
 }

@@ -304,7 +304,7 @@ def test_nothing_draws_itself_where_it_would_disturb(
     for url, options in cases:
         page = open_page(url, refusals=True, **options)
 
-        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(500)
 
         expect(page.locator("#welcome")).to_have_count(0)
         expect(page.get_by_label("API key")).to_be_hidden()
@@ -322,9 +322,9 @@ def test_a_drawing_survives_a_reload_and_the_way_back_to_the_page(page: Page, se
     page.goto("about:blank")
     page.go_back()
     expect_digit(page, 4)
-    page.keyboard.press("Control+z")  # the last stroke, as before
-    expect(page.locator("#digit")).not_to_have_text("4")
-    button(page, "Clear").click()
+    for _ in range(2):  # two strokes, as before
+        page.keyboard.press("Control+z")
+    expect_blank(page)
     page.reload()
     expect_blank(page)
 

@@ -73,18 +73,18 @@ export class Stack {
 
   /** @param {File[]} files which follow those that the table has already */
   add(files) {
-    const rows = files.map((file) => ({ file, sent: null, reading: null, result: null, draft: null, element: makeElement() }));
+    const rows = files.map((file) => ({ file, sent: null, reading: null, result: null, draft: null, element: newRow() }));
     this.#rows.push(...rows);
     this.#announced = 0;
     byId("rows").append(...rows.map(({ element }) => element));
     this.#nameRows();
-    this.#compare();
     byId("stack").hidden = false;
     this.#setCurrent(null);
     this.#page.show("desk");
     byId("drawing").scrollIntoView();
     byId("stack-title").focus({ preventScroll: true });
     this.#queue.add(rows);
+    this.#compare();
   }
 
   /** The index of the digit that the desk asks about, if it is about one. */
@@ -138,8 +138,8 @@ export class Stack {
 
   /** Show the service's answer in a row, or why there is none. */
   #show(row, result) {
-    if (row.result !== null) return; // a person was faster
     row.reading = result;
+    if (row.result !== null) return; // a person was faster
     this.#setResult(row, result);
     if (this.#current === row) row.draft = this.#correction.draft;
     if (row.draft?.guess === "") row.draft = null; // it was opened before its answer
@@ -182,9 +182,8 @@ export class Stack {
 
   #grade({ file, result, element }) {
     const expected = this.#expected.of(file.name);
-    element.dataset.grade = grade(result, expected);
     element.querySelector(".expected").textContent = expected ?? "";
-    element.querySelector(".grade").textContent = grade(result, expected);
+    element.querySelector(".grade").textContent = element.dataset.grade = grade(result, expected);
   }
 
   // The desk
@@ -231,7 +230,7 @@ export class Stack {
   #undo() {
     const { row, result } = this.#confirmed.pop();
     row.draft = null;
-    this.#setResult(row, result ?? row.reading); // its answer may have arrived meanwhile
+    this.#setResult(row, result ?? row.reading); // which may have arrived meanwhile
     this.#showState();
     this.#openRow(row);
   }
@@ -323,7 +322,7 @@ function showKeyField(problem) {
   throw problem;
 }
 
-function makeElement() {
+function newRow() {
   return byId("row").content.firstElementChild.cloneNode(true);
 }
 

@@ -596,6 +596,22 @@ def test_a_confirmation_is_undone_and_asked_again(page: Page) -> None:
     expect_state(page, "2 pictures: 0 sure, 2 to check.")
 
 
+def test_an_answer_that_arrived_after_the_confirmation_is_there_after_the_undo(page: Page) -> None:
+    waiting = held_answers(page)
+    stack(page, picture("a.png"), picture("b.png"))
+    rows(page).nth(0).get_by_role("button").click()
+    field(page, "a.png").fill("31")
+    page.keyboard.press("Enter")
+    for route in waiting:
+        answer_with("42", unsure=[0])(route)
+    expect_state(page, "2 pictures: 0 sure, 1 to check, 1 checked by you.")
+
+    button(page, "Undo confirmation").click()
+
+    expect(field(page, "a.png")).to_have_value("42")
+    expect(rows(page).nth(0)).to_contain_text("4?2 check")
+
+
 def test_the_table_shows_only_what_is_to_check(page: Page) -> None:
     stack(page, DOUBTFUL, picture("seven.png"), DIARY)
     expect_state(page, "3 pictures: 1 sure, 1 to check, 1 failed.")

@@ -1,4 +1,4 @@
-"""The expected answers of `digits read --expected`, and which rows are right. The page's desk grades by the same rules."""
+"""The expected answers of `digits read --expected`, and which rows are right. The page grades by the same rules."""
 
 import csv
 import re

@@ -52,19 +52,11 @@ function crc32(content) {
  * @param {string[]} paths of which a repeated one gets a number, as in "a-2.png"
  */
 export function uniquePaths(paths) {
-  const taken = new Set(paths.map(lower)); // a number must not make a path of another file
   const used = new Set();
   return paths.map((path) => {
     let unique = path;
-    for (let count = 2; used.has(lower(unique)); count++) {
-      const numbered = path.replace(/(\.[^./]*)?$/, `-${count}$1`);
-      if (!taken.has(lower(numbered))) unique = numbered;
-    }
-    used.add(lower(unique));
+    for (let count = 2; used.has(unique.toLowerCase()); count++) unique = path.replace(/(\.[^./]*)?$/, `-${count}$1`);
+    used.add(unique.toLowerCase());
     return unique;
   });
-}
-
-function lower(path) {
-  return path.toLowerCase();
 }

@@ -327,6 +327,6 @@ for (const [what, result, expected, mark] of [
 test("files get different paths, also where capitals do not count", () => {
   const paths = ["p/a.png", "p/A.png", "p/a.png", "p/a-2.png", "q/a.png", "p/b", "p/b", "p.d/c", "p.d/c"];
 
-  const unique = ["p/a.png", "p/A-3.png", "p/a-4.png", "p/a-2.png", "q/a.png", "p/b", "p/b-2", "p.d/c", "p.d/c-2"];
+  const unique = ["p/a.png", "p/A-2.png", "p/a-3.png", "p/a-2-2.png", "q/a.png", "p/b", "p/b-2", "p.d/c", "p.d/c-2"];
   assert.deepEqual(uniquePaths(paths), unique);
 });

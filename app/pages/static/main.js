@@ -233,6 +233,7 @@ function view() {
 
 async function show(name) {
   const module = name === "lab" ? await loadPart(() => import("./lab.js"), "lab.css", lab) : null;
+  requestAnimationFrame(() => requestAnimationFrame(() => (document.body.style.visibility = ""))); // once all has its place
   byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
   if (view() === "lab") lab.restore();
@@ -334,6 +335,7 @@ const hasOwnClasses = document.documentElement.dataset.classes === "own";
 const before = history.state; // what was drawn before a reload
 followFiles(openFiles, refuse);
 addEventListener("hashchange", followAddress);
+if (parseFragment(location.hash).lab) document.body.style.visibility = "hidden"; // until the lab is open
 followAddress();
 if (drawing.isBlank && before?.strokes.length) drawing.restore(before);
 if (hasOwnClasses) {

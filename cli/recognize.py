@@ -10,6 +10,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from cli.batch.expected import ExpectedAnswers, UnusableAnswers
 from cli.batch.tasks import Predict, Read, Task
 from cli.batch.worker import records
 from cli.models import ModelDir, ModelVersion, load_model
@@ -107,6 +108,15 @@ def read(  # noqa: PLR0917 - Typer turns parameters into options
             "colons, dashes and slashes between digits do not (ignore), as in phone numbers, amounts and dates.",
         ),
     ] = "count",
+    expected: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER|FILE",
+            help="With --output, grade each row as right, wrong, or open if a person should check it. One number for "
+            "all pictures, or a CSV file: its first column names pictures, and its column `expected`, or else the "
+            "second, has their numbers.",
+        ),
+    ] = None,
     model_dir: ModelDir = None,
     model_version: ModelVersion = None,
 ) -> None:
@@ -126,7 +136,13 @@ def read(  # noqa: PLR0917 - Typer turns parameters into options
         model_dir=model_dir,
         model_version=model_version,
     )
-    raise typer.Exit(_answer(request, Read(marks)))
+    if expected is not None and output is None:
+        raise typer.BadParameter("expected --expected together with --output")
+    try:
+        answers = None if expected is None else ExpectedAnswers.read(expected)
+    except (UnusableAnswers, OSError, UnicodeDecodeError) as exc:
+        raise typer.BadParameter(f"expected a number, or a CSV file of pictures and numbers: {exc}") from None
+    raise typer.Exit(_answer(request, Read(marks, answers)))
 
 
 def _answer(request: Request, task: Task) -> int:

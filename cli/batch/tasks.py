@@ -3,10 +3,12 @@
 Both have the same methods. Tasks are pickled for the processes of a run.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from cli.batch.expected import ExpectedAnswers
 from digits.finder.read import Marks, Number, ambiguous_count, non_digit_count, read_number, set_accept
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
@@ -63,6 +65,10 @@ class Predict:
         """Return values by column, which `to_json` can encode. A column may be left out. Other values are ignored."""
         return {**answer, "version": classifier.manifest.version}
 
+    def grade(self, _path: str, _row: Mapping[str, Any]) -> dict[str, str | None]:
+        """Return the expected answer of a row and its grade, for the columns of these names."""
+        return {}
+
     def text(self, classifier: Classifier, answer: Prediction) -> str:
         """Return a record as text for a person."""
         names = classifier.manifest.classes
@@ -88,16 +94,19 @@ class Read:
 
     command: ClassVar[str] = "digits read"
     marks: Marks = "count"
+    expected: ExpectedAnswers | None = None
 
     def options(self) -> dict[str, str]:
         """Return the options that determine the rows, as `Predict.options` does."""
-        return {"--marks": self.marks}
+        answers = hashlib.sha256(repr(self.expected).encode()).hexdigest()[:12]
+        return {"--marks": self.marks} | ({"--expected": answers} if self.expected else {})
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
         """Return the names of a row's columns. Raises OtherClasses."""
         classifier.require_digits()
         counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "mark_count", "left_out")
-        return "path", "text", *counts, "accept", *_AT_THE_END
+        grades = ("expected", "grade") if self.expected else ()
+        return "path", "text", *counts, "accept", *_AT_THE_END, *grades
 
     def prepare(self, classifier: Classifier, picture: Picture) -> Number:
         """Read one picture. Its digits are many enough for a forward pass of their own."""
@@ -120,6 +129,9 @@ class Read:
             "accept": answer.get("accept"),
             "version": classifier.manifest.version,
         }
+
+    def grade(self, path: str, row: Mapping[str, Any]) -> dict[str, str | None]:
+        return self.expected.grade(path, row) if self.expected else {}
 
     def text(self, _: Classifier, answer: Number) -> str:
         remarks = [" / ".join(answer["lines"])]

@@ -59,6 +59,7 @@ def score(
             failures.append(f"{picture.name}: {error}")
             if isinstance(picture.content, str) and not (parent := Path(folder, picture.content).parent).is_dir():
                 raise RunFailed(f"{parent} does not exist")
+        row |= task.grade(picture.name, row)
         lines.append(to_json({name: row.get(name) for name in columns}) + b"\n")
     return Scored(b"".join(lines), len(lines), failures)
 

@@ -26,7 +26,7 @@ export function fragment({ lab, ignoresSeparators, strokes }) {
 /** @param {{lab?: boolean, ignoresSeparators?: boolean, strokes?: string | null}} changes to what the address remembers */
 export function setAddress(changes) {
   const { pathname, search, hash } = location;
-  history.replaceState(null, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);
+  history.replaceState(history.state, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);
 }
 
 /**

@@ -49,6 +49,12 @@ export class Answer {
     this.#clear();
   }
 
+  /** @param {object | null} prediction of what the page itself draws, or null after it */
+  showWelcome(prediction) {
+    if (prediction) write(byId("digit"), String(prediction.digit));
+    this.#showBars(prediction);
+  }
+
   /** @param {string} sentence why there is no answer */
   showProblem(sentence) {
     this.#say({ state: "problem", sentence });
@@ -86,6 +92,7 @@ export class Answer {
       wordFor({ ownClasses: hasOwnClasses() });
       if (byId("answer").dataset.state === "empty") this.showEmpty();
     }
+    if (model) byId("title").textContent = hasOwnClasses() ? model.name : "Digits";
     const units = [model?.inputs[0].shape[1], model?.recipe?.hidden_units, model?.classes.length];
     byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }
@@ -96,6 +103,7 @@ export class Answer {
   }
 
   #say({ state, digit = "", sentence, more = "", marks = "", place = "", announced = null }) {
+    byId("welcome")?.remove();
     byId("answer").dataset.state = state;
     write(byId("digit"), digit);
     byId("digit").classList.toggle("word", digit.length > 2);

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { refusal } from "./rows.js";
+import { hasOwnClasses } from "./verdict.js";
 
 export class Correction {
   #field = byId("text");
@@ -49,7 +50,7 @@ export class Correction {
     const problem = refusal(text);
     if (problem) {
       this.#field.focus();
-      this.#say(problem, true);
+      this.#say(`Not saved: ${problem}`, true);
       return null;
     }
     if (this.#doubts.length === 0) return text;
@@ -105,5 +106,6 @@ export class Correction {
  * @returns {string} what a person can do about it
  */
 function hint({ isStranger }) {
-  return `Type over what is selected,${isStranger ? " delete it if nothing is there," : ""} or press Enter to keep it.`;
+  const nothing = hasOwnClasses() ? "it is none of the classes" : "nothing is there";
+  return `Type over what is selected,${isStranger ? ` delete it if ${nothing},` : ""} or press Enter to keep it.`;
 }

@@ -22,6 +22,7 @@ export function followFiles(open, refuse) {
     button.addEventListener("click", async () => {
       const reply = await fetch(new URL(button.dataset.file, import.meta.url)).catch(() => null);
       const content = reply?.ok ? await reply.blob() : null;
+      byId("canvas").focus({ preventScroll: true }); // the examples disappear
       if (content === null) refuse(UNREACHABLE);
       else open([new File([content], button.textContent.trim(), { type: content.type })]);
     });
@@ -51,13 +52,36 @@ function followDrops(open, refuse) {
     event.preventDefault(); // otherwise the browser would open the file in place of the page
     event.dataTransfer.dropEffect = hasFiles(event) ? "copy" : "none";
   });
-  document.addEventListener("drop", (event) => {
+  document.addEventListener("drop", async (event) => {
     event.preventDefault();
     setDepth(0);
-    const { files } = event.dataTransfer;
-    if (files.length) open([...files]);
+    const files = await droppedFiles(event.dataTransfer);
+    if (files.length) open(files);
     else refuse("That was not a file. Save the picture first, or copy it and paste it here.");
   });
+}
+
+/** Return the files that were dropped. Those of a folder have its name in theirs, as in "circle/1.png". */
+async function droppedFiles({ items, files }) {
+  const entries = [...items].map((item) => item.webkitGetAsEntry()); // at once: the browser empties the list
+  return entries.some((entry) => entry?.isDirectory) ? filesIn(entries) : [...files];
+}
+
+async function filesIn(entries) {
+  const visible = entries.filter(({ name }) => !name.startsWith(".")); // systems add hidden files
+  visible.sort((one, other) => one.name.localeCompare(other.name, "en", { numeric: true }));
+  const files = visible.map(async (entry) => {
+    if (entry.isDirectory) return filesIn(await entriesOf(entry.createReader()));
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [new File([file], entry.fullPath.slice(1), { type: file.type })];
+  });
+  return (await Promise.all(files)).flat();
+}
+
+/** Return all entries of a folder, which come in parts. */
+async function entriesOf(reader) {
+  const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  return part.length > 0 ? [...part, ...(await entriesOf(reader))] : [];
 }
 
 // The camera of a computer. A phone's file dialog has its own.

@@ -49,6 +49,7 @@ function onDrawingChange() {
   byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
   byId("clear").setAttribute("aria-disabled", String(isBlank));
   if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
+  if (!drawing.isPenDown) history.replaceState(picture ? null : { strokes: drawing.strokes, ratio: drawing.ratio }, ""); // for a reload
   if (drawing.strokes.length > 0 || picture !== opened) leaveDesk();
   if (isBlank) {
     requests.cancel();
@@ -232,6 +233,7 @@ function view() {
 
 async function show(name) {
   const module = name === "lab" ? await loadPart(() => import("./lab.js"), "lab.css", lab) : null;
+  requestAnimationFrame(() => requestAnimationFrame(() => (document.body.style.visibility = ""))); // once all has its place
   byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
   if (view() === "lab") lab.restore();
@@ -327,14 +329,20 @@ whenKeyAccepted(() => {
   if (byId("quality").open) showQuality();
 });
 
-// A model whose classes are not the digits
+// The first impression
 
-if (document.documentElement.dataset.classes === "own") {
-  wordFor({ ownClasses: true });
-  answer.showEmpty();
-  describeModel(null);
-}
-
+const hasOwnClasses = document.documentElement.dataset.classes === "own";
+const before = history.state; // what was drawn before a reload
 followFiles(openFiles, refuse);
 addEventListener("hashchange", followAddress);
+if (parseFragment(location.hash).lab) document.body.style.visibility = "hidden"; // until the lab is open
 followAddress();
+if (drawing.isBlank && before?.strokes.length) drawing.restore(before);
+if (hasOwnClasses) {
+  wordFor({ ownClasses: true });
+  if (drawing.isBlank) answer.showEmpty();
+  describeModel(null);
+} else if (view() === "" && byId("answer").dataset.state === "empty" && matchMedia("(prefers-reduced-motion: no-preference)").matches) {
+  const module = await import("./welcome.js").catch(() => null);
+  module?.welcome((prediction) => answer.showWelcome(prediction));
+}

@@ -32,7 +32,7 @@ const SEPARATOR = "·"; // in what the table shows
  * @property {number} end
  * @property {string} reason
  * @property {number} [digit] its index in the reading, if the doubt is about one digit
- * @property {boolean} [isStranger] whether it does not look like a digit
+ * @property {boolean} [isStranger] whether it does not look like a digit, or like none of the classes
  * @typedef {object} Result
  * @property {string} text with signs of doubt
  * @property {string[]} shown the parts of the text between separators, as the table shows them
@@ -54,7 +54,8 @@ export function answered(reply) {
   if (!reply.digits) {
     const text = character(reply);
     const guess = reply.class_name ?? label(reply.digit);
-    return result(!isUnsure(reply), { text, guess, reason: verdict(reply).sentence, cells: { ...reply, version } });
+    const { sentence: reason } = verdict(reply);
+    return result(!isUnsure(reply), { text, guess, reason, isNoClass: isStranger(reply), cells: { ...reply, version } });
   }
   const reading = withDoubt(reply);
   const { digits, marks, left_out, accept } = reading;
@@ -83,8 +84,8 @@ export function answered(reply) {
 }
 
 /** Return the result of an answer, on which the model itself has decided if it is sure. */
-function result(isSure, { text, shown = [text], guess, doubts = [], reason, cells }) {
-  if (!isSure && doubts.length === 0) doubts = [{ start: 0, end: guess.length, reason }];
+function result(isSure, { text, shown = [text], guess, doubts = [], reason, isNoClass = false, cells }) {
+  if (!isSure && doubts.length === 0) doubts = [{ start: 0, end: guess.length, reason, isStranger: isNoClass }];
   const state = isSure ? "sure" : "check";
   return { text, shown, guess, doubts, reason, state, cells: { ...cells, checked_by: isSure ? "model" : "" } };
 }
@@ -111,12 +112,17 @@ export function failed(reason, error = reason) {
   return { text: "", shown: [], guess: "", doubts: [{ start: 0, end: 0, reason }], state: "failed", reason, cells: { error } };
 }
 
-/** Return why a person's text cannot be saved, or "". */
+/** Return why a text cannot be an answer, or "". */
 export function refusal(text) {
-  const isAllowed = hasOwnClasses() ? isClass(text) : text.split("/").every((line) => /^\d+$/.test(line.trim()));
+  const isAllowed = hasOwnClasses() ? isClass(text) : linesIn(text).every((line) => /^\d+$/.test(line));
   if (text === "" || isAllowed) return "";
   const expected = hasOwnClasses() ? `the name of a class, such as “${label(0)}”` : "only digits, and “/” between lines";
-  return `Not saved: expected ${expected}, received “${text}”.`;
+  return `expected ${expected}, received “${text}”.`;
+}
+
+/** Return the lines of a text that a person has written. The name of a class has one. */
+export function linesIn(text) {
+  return hasOwnClasses() ? [text] : text.split(/[/\n]/).map((line) => line.trim());
 }
 
 /**
@@ -127,23 +133,25 @@ export function refusal(text) {
  * @returns {Result}
  */
 export function corrected(text, reading) {
-  const lines = text.split("/").map((line) => line.trim());
+  const lines = linesIn(text);
   const { version, error } = reading?.cells ?? {};
   const cells = { text: lines.join("\n"), class_name: text, accept: true, version, error, checked_by: "person" };
   if (!isOfClass(reading)) cells.digit_count = text.replace(/\D/g, "").length;
-  if (!hasOwnClasses()) text = lines.join(LINE_BREAK);
+  text = lines.join(LINE_BREAK);
   return { text, shown: [text], guess: text, doubts: [], state: "checked", reason: "by you", cells };
 }
 
 /**
- * @param {{path: string, result: Result | null}[]} rows without a result if the picture was not read
+ * @param {{path: string, result: Result | null, expected?: string, grade?: string}[]} rows without a result if the picture
+ *   was not read
  * @returns {string} a CSV file as RFC 4180 describes it, and as the command writes it
  */
 export function toCsv(rows) {
   const hasClasses = rows.some(({ result }) => isOfClass(result));
-  const columns = hasClasses ? CLASS_COLUMNS : NUMBER_COLUMNS;
-  const lines = rows.map(({ path, result }) => {
-    const cells = { path, ...(result?.cells ?? { error: "not read" }) };
+  const grades = rows.some(({ grade }) => grade) ? ["expected", "grade"] : [];
+  const columns = [...(hasClasses ? CLASS_COLUMNS : NUMBER_COLUMNS), ...grades];
+  const lines = rows.map(({ path, result, expected, grade }) => {
+    const cells = { path, ...(result?.cells ?? { error: "not read" }), expected: expected && linesIn(expected).join("\n"), grade };
     return columns.map((column) => quoted(cell(column, cells[column])));
   });
   return [columns, ...lines].map((cells) => `${cells.join(",")}\r\n`).join("");

@@ -2,6 +2,7 @@
 
 import { Correction } from "./correction.js";
 import { byId, write } from "./dom.js";
+import { baseName, expectedAnswers, grade } from "./expected.js";
 import { separator } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { Queue } from "./queue.js";
@@ -9,12 +10,13 @@ import { post, read } from "./requests.js";
 import { answered, corrected, failed, toCsv } from "./rows.js";
 import { download } from "./take.js";
 import { problemSentence } from "./verdict.js";
+import { uniquePaths, zip } from "./zip.js";
 
-const THUMBNAIL = 88; // pixels, twice its size on the page
+const THUMBNAIL = { width: 192, height: 128 }; // pixels, twice its size on the page
 const ANNOUNCEMENTS = 4; // of the progress, to screen readers
 
 export class Stack {
-  #rows = []; // {file, reading, result, draft, element}; `result` is the reading, or what a person has made of it
+  #rows = []; // {file, sent, reading, result, draft, element}; `result` is the reading, or what a person has made of it
   #queue = new Queue(
     (row, controller) => this.#read(row, controller).catch(showKeyField),
     (row, problem) => this.#show(row, failed(problemSentence(problem, false, { isDrawing: false }), problem.detail || undefined)),
@@ -25,6 +27,8 @@ export class Stack {
   #described; // when the page knows the names of its classes
   #announced = 0; // quarters of the progress
   #current = null; // the row that is on the desk
+  #confirmed = []; // what can be undone: each row that a person has confirmed, with its result before, the last one last
+  #expected = expectedAnswers("");
   #correction;
   #page;
 
@@ -41,10 +45,19 @@ export class Stack {
     this.#correction = new Correction(page.select);
     byId("stop").addEventListener("click", () => (this.#queue.isStopped ? this.#queue.resume() : this.#queue.stop()));
     byId("check").addEventListener("click", () => this.#openNext());
-    byId("download").addEventListener("click", () => this.#download());
+    byId("unconfirm").addEventListener("click", () => this.#undo());
+    byId("download").addEventListener("click", () => download(this.#csv(this.#rows), "pictures.csv"));
+    byId("corrections").addEventListener("click", () => this.#downloadCorrections());
     byId("remove").addEventListener("click", () => this.#remove());
     byId("rows").addEventListener("click", ({ target }) => {
       if (target.closest("button")) this.#openRow(this.#rows.find(({ element }) => element === target.closest("tr")));
+    });
+    byId("expected").addEventListener("input", () => this.#compare());
+    byId("open-expected").addEventListener("click", () => byId("expected-file").click());
+    byId("expected-file").addEventListener("change", async ({ target }) => {
+      byId("expected").value = await target.files[0].text();
+      target.value = ""; // allows choosing the same file again
+      this.#compare();
     });
     byId("desk").addEventListener("click", (event) => {
       if (event.detail < 2 || !event.target.matches("button")) return;
@@ -60,16 +73,18 @@ export class Stack {
 
   /** @param {File[]} files which follow those that the table has already */
   add(files) {
-    const rows = files.map((file) => ({ file, reading: null, result: null, draft: null, element: makeElement(file) }));
+    const rows = files.map((file) => ({ file, sent: null, reading: null, result: null, draft: null, element: newRow() }));
     this.#rows.push(...rows);
     this.#announced = 0;
     byId("rows").append(...rows.map(({ element }) => element));
+    this.#nameRows();
     byId("stack").hidden = false;
     this.#setCurrent(null);
     this.#page.show("desk");
     byId("drawing").scrollIntoView();
     byId("stack-title").focus({ preventScroll: true });
     this.#queue.add(rows);
+    this.#compare();
   }
 
   /** The index of the digit that the desk asks about, if it is about one. */
@@ -87,6 +102,7 @@ export class Stack {
     this.#queue.stop(); // the rows that are being read wait again
     const current = this.#current;
     this.#setCurrent(null);
+    this.#confirmed = []; // the results before are those of the other switch
     const rows = this.#rows.filter(({ result }) => ["sure", "check"].includes(result?.state));
     for (const row of rows) {
       if (row.draft?.guess === row.result.guess) row.draft = null;
@@ -112,6 +128,7 @@ export class Stack {
     const reading = this.#hasDigits ? await read("", content, controller) : null;
     const reply = reading ?? (await post("predict", picture, controller));
     this.#hasDigits = reply.class_name === undefined;
+    row.sent = { body: picture.body, type: picture.type };
     const { version } = reply.model;
     if (this.#version !== version) this.#described = this.#page.describe(version);
     this.#version = version;
@@ -121,8 +138,8 @@ export class Stack {
 
   /** Show the service's answer in a row, or why there is none. */
   #show(row, result) {
-    if (row.result !== null) return; // a person was faster
     row.reading = result;
+    if (row.result !== null) return; // a person was faster
     this.#setResult(row, result);
     if (this.#current === row) row.draft = this.#correction.draft;
     if (row.draft?.guess === "") row.draft = null; // it was opened before its answer
@@ -139,6 +156,34 @@ export class Stack {
     element.querySelector(".text").replaceChildren(...shown.flatMap((part, index) => (index > 0 ? [separator(), part] : [part])));
     element.querySelector(".state").textContent = state;
     element.querySelector(".reason").textContent = reason;
+    this.#grade(row);
+  }
+
+  /** Show the name of each row, and the folder too if another row has the same name. */
+  #nameRows() {
+    const names = this.#rows.map(({ file }) => baseName(file.name));
+    this.#rows.forEach(({ file, element }, index) => {
+      const isRepeated = names.indexOf(names[index]) !== names.lastIndexOf(names[index]);
+      element.querySelector("button span").textContent = isRepeated ? file.name : names[index];
+    });
+  }
+
+  // The expected answers
+
+  #compare() {
+    this.#expected = expectedAnswers(byId("expected").value);
+    const count = this.#rows.filter(({ file }) => this.#expected.of(file.name) !== undefined).length;
+    const words = `${count} of ${this.#rows.length} pictures have an expected answer. ${this.#expected.problem}`;
+    write(byId("expected-note"), byId("expected").value.trim() ? words : "");
+    byId("stack").classList.toggle("graded", count > 0);
+    for (const row of this.#rows) this.#grade(row);
+    this.#showState();
+  }
+
+  #grade({ file, result, element }) {
+    const expected = this.#expected.of(file.name);
+    element.querySelector(".expected").textContent = expected ?? "";
+    element.querySelector(".grade").textContent = element.dataset.grade = grade(result, expected);
   }
 
   // The desk
@@ -174,10 +219,20 @@ export class Stack {
   /** Take the text of a person, who has seen the picture, and open the next row that needs one. */
   #confirm(text) {
     const row = this.#current;
+    this.#confirmed.push({ row, result: row.result });
     this.#setResult(row, corrected(text, row.reading));
     this.#showState();
     this.#openNext();
     row.draft = null;
+  }
+
+  /** Take back the text that was confirmed last, and ask about its picture again. */
+  #undo() {
+    const { row, result } = this.#confirmed.pop();
+    row.draft = null;
+    this.#setResult(row, result ?? row.reading); // which may have arrived meanwhile
+    this.#showState();
+    this.#openRow(row);
   }
 
   /** Open the next row that needs a person, from the current one on and then from the start. Files that failed come last. */
@@ -202,10 +257,17 @@ export class Stack {
     if (isBusy) state = `${done.length} of ${count} pictures read.`;
     if (isBusy && isStopped) state = `Stopped. ${state}`;
     if (isBusy && problem) state += ` ${problemSentence(problem, problem.status !== 401, { isDrawing: false })}`;
+    const [right, wrong, open] = ["right", "wrong", "open"].map(
+      (name) => this.#rows.filter(({ element }) => element.dataset.grade === name).length,
+    );
+    if (right + wrong + open > 0) state += ` ${right} right, ${wrong} wrong, ${open} open.`;
     byId("stack-state").textContent = state;
     byId("stack-progress").hidden = !isBusy;
     Object.assign(byId("stack-progress"), { max: count, value: done.length });
+    if (!isBusy && document.activeElement === byId("stop")) byId("stack-title").focus();
     byId("stop").hidden = !isBusy;
+    byId("unconfirm").hidden = this.#confirmed.length === 0;
+    byId("corrections").hidden = this.#corrections.length === 0;
     byId("stop").textContent = isStopped ? "Continue" : "Stop";
     byId("check").textContent = `Check ${doubtful + failures}`;
     byId("check").hidden = doubtful + failures === 0;
@@ -221,16 +283,31 @@ export class Stack {
     write(byId("stack-announcement"), state);
   }
 
-  #download() {
-    const text = toCsv(this.#rows.map(({ file, result }) => ({ path: file.name, result })));
-    download(new Blob([text], { type: "text/csv" }), "pictures.csv");
+  /** The rows from which `digits train --corrections` can learn: a person has checked what the service has read. */
+  get #corrections() {
+    return this.#rows.filter(({ result, sent }) => result?.state === "checked" && sent);
+  }
+
+  /** Save the corrections beside their pictures, as the service has received them. */
+  async #downloadCorrections() {
+    const rows = this.#corrections;
+    const paths = uniquePaths(rows.map(({ file, sent }) => `pictures/${nameOf(file, sent)}`));
+    const pictures = rows.map(({ sent }, index) => ({ path: paths[index], content: sent.body }));
+    download(await zip([{ path: "results.csv", content: this.#csv(rows, paths) }, ...pictures]), "corrections.zip");
+  }
+
+  #csv(rows, paths = rows.map(({ file }) => file.name)) {
+    const lines = rows.map(({ file, result, element }, index) => {
+      return { path: paths[index], result, expected: this.#expected.of(file.name), grade: element.dataset.grade };
+    });
+    return new Blob([toCsv(lines)], { type: "text/csv" });
   }
 
   #remove() {
     const isChecked = this.#rows.some(({ result }) => result?.state === "checked");
     if (isChecked && !confirm("Remove all pictures, and the texts that you have checked?")) return;
     this.#queue.clear();
-    this.#rows = [];
+    [this.#rows, this.#confirmed] = [[], []];
     this.#setCurrent(null);
     byId("rows").replaceChildren();
     byId("stack").hidden = true;
@@ -245,18 +322,21 @@ function showKeyField(problem) {
   throw problem;
 }
 
-function makeElement({ name }) {
-  const element = byId("row").content.firstElementChild.cloneNode(true);
-  element.querySelector("button span").textContent = name;
-  return element;
+function newRow() {
+  return byId("row").content.firstElementChild.cloneNode(true);
 }
 
-/** Draw the whole picture into a square. */
+/** Return the path of a picture, with the ending of the format that the service has received. */
+function nameOf(file, { body, type }) {
+  return body === file ? file.name : `${file.name.replace(/\.[^./]*$/, "")}.${type === "image/jpeg" ? "jpg" : "png"}`;
+}
+
+/** Draw the whole picture. */
 function drawThumbnail(canvas, shown) {
-  const scale = THUMBNAIL / Math.max(shown.width, shown.height);
+  Object.assign(canvas, THUMBNAIL);
+  const scale = Math.min(canvas.width / shown.width, canvas.height / shown.height);
   const [width, height] = [shown.width * scale, shown.height * scale];
-  [canvas.width, canvas.height] = [THUMBNAIL, THUMBNAIL];
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(shown, (THUMBNAIL - width) / 2, (THUMBNAIL - height) / 2, width, height);
+  context.drawImage(shown, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
 }

@@ -39,7 +39,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[Page]:
     """A tab that tests share. A new tab takes five times as long to load a page."""
-    context = browser.new_context()
+    context = browser.new_context(reduced_motion="reduce")
     yield context.new_page()
     context.close()
 
@@ -82,7 +82,7 @@ def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
         refusals_expected |= refusals
         page = tab
         if options:
-            own.append(browser.new_context(**options))
+            own.append(browser.new_context(**{"reduced_motion": "reduce"} | options))
             page = own[-1].new_page()
             listen(page)
         page.set_default_timeout(BROWSER_MILLISECONDS)

@@ -268,6 +268,67 @@ def test_an_answer_has_bars_and_facts_and_the_browser_stores_nothing(page: Page)
     assert page.context.cookies() == []
 
 
+def test_a_digit_draws_itself_once_with_live_bars_until_the_first_stroke(open_page: OpenPage, service: Service) -> None:
+    posts: list[str] = []
+    page = open_page("about:blank", **DESKTOP, reduced_motion="no-preference")
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    drawn, examples = page.locator("#welcome"), page.get_by_role("group", name="Or try an example")
+
+    page.goto(service.url)
+
+    expect(drawn).to_be_visible()
+    expect(examples).to_have_css("opacity", "0")
+    expect(page.locator("#bars .best .name")).to_have_text("3")
+    expect(page.locator("#digit")).to_have_text("3")
+    expect(examples).to_have_css("opacity", "1")
+    expect(page.locator("#bars")).to_be_hidden()
+    assert posts == [f"{service.url}/predict"]
+    draw(page, *STROKES[7])
+    expect(drawn).to_be_hidden()
+    expect_digit(page, 7)
+    button(page, "Clear").click()
+    expect_blank(page)
+    expect(drawn).to_have_count(0)
+
+
+def test_nothing_draws_itself_where_it_would_disturb(
+    open_page: OpenPage, service: Service, locked: Service, shapes: Service
+) -> None:
+    moving = DESKTOP | {"reduced_motion": "no-preference"}
+    cases = [
+        (service.url, DESKTOP),
+        (locked.url, moving),
+        (shapes.url, moving),
+        (f"{service.url}/#strokes=rAIDABCD", moving),
+    ]
+    for url, options in cases:
+        page = open_page(url, refusals=True, **options)
+
+        page.wait_for_timeout(500)
+
+        expect(page.locator("#welcome")).to_have_count(0)
+        expect(page.get_by_label("API key")).to_be_hidden()
+
+
+def test_a_drawing_survives_a_reload_and_the_way_back_to_the_page(page: Page, service: Service) -> None:
+    for stroke in STROKES[4]:
+        draw(page, stroke)
+    expect_digit(page, 4)
+
+    page.reload()
+
+    expect_digit(page, 4)
+    expect(page).to_have_url(f"{service.url}/")
+    page.goto("about:blank")
+    page.go_back()
+    expect_digit(page, 4)
+    for _ in range(2):  # two strokes, as before
+        page.keyboard.press("Control+z")
+    expect_blank(page)
+    page.reload()
+    expect_blank(page)
+
+
 def test_the_answer_changes_while_the_pen_is_down_but_a_dot_waits(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, **DESKTOP)
     page.clock.install()
@@ -316,6 +377,20 @@ def test_a_finger_draws_on_a_phone_and_drawing_and_answer_are_in_view(open_page:
     expect(page.locator("#bars li").first).to_be_in_viewport(ratio=1)
     expect(page.get_by_text("drop a picture here")).to_be_hidden()
     assert page.locator("#canvas").evaluate("canvas => canvas.width / canvas.clientWidth") == 3
+
+
+@pytest.mark.parametrize(("width", "height"), [(740, 360), (844, 390), (932, 430)])
+def test_a_phone_that_lies_shows_the_whole_paper_and_five_tools(
+    open_page: OpenPage, service: Service, width: int, height: int
+) -> None:
+    page = open_page(service.url, **PHONE | {"viewport": {"width": width, "height": height}})
+
+    tools = page.locator("#tools").get_by_role("button")
+
+    expect(tools).to_have_count(5)
+    for part in [page.locator("#paper"), *tools.all()]:
+        expect(part).to_be_in_viewport(ratio=1)
+        assert part.evaluate("part => part.scrollWidth <= part.clientWidth")
 
 
 def test_a_phone_offers_its_camera_and_the_area_grows_for_a_high_photo(open_page: OpenPage, service: Service) -> None:
@@ -417,6 +492,7 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
         expect(page.locator("#digit")).to_have_text(re.compile(digit))
         expect(ink).to_be_visible(visible=name == "Photo of a 3")  # the others are on even paper
         expect(examples).to_be_hidden()
+        expect(page.locator("#canvas")).to_be_focused()
         if state != "stranger":
             button(page, "Clear").click()
     stranger = "This does not look like a digit. The nearest are"
@@ -638,6 +714,35 @@ def test_without_javascript_the_page_says_so_and_offers_no_controls(open_page: O
     expect(page.get_by_role("button")).to_have_count(0)
 
 
+def printed_pages(page: Page) -> int:
+    return int(re.findall(rb"/Count (\d+)", page.pdf(format="A4"))[0])
+
+
+def test_a_digit_and_a_stack_are_printed_black_on_white_on_pages_of_their_own(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(service.url, **DESKTOP, color_scheme="dark")
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+    page.emulate_media(media="print")
+    with Image.open(io.BytesIO(page.locator("#paper").screenshot())) as shot:
+        paper = np.asarray(shot.convert("L"))
+    assert (np.median(paper), paper.min()) == (255, 0)
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.locator("#bars .track").first).to_have_css("outline-style", "solid")
+    assert printed_pages(page) == 1
+
+    page.locator("#file").set_input_files([SEVEN_PNG, EXAMPLES / "drawing-8.png"])
+
+    expect(page.locator("#stack-state")).to_have_text("2 pictures: 2 sure, 0 to check.")
+    expect(page.get_by_role("button").filter(visible=True)).to_have_count(2)  # the names of the pictures
+    assert printed_pages(page) == 1
+    page.emulate_media(media="screen")
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+    assert printed_pages(page) == 2
+
+
 def luminance(colour: str) -> float:
     """Return the relative luminance of a colour such as rgb(0, 0, 255), as WCAG defines it."""
     assert colour.startswith("rgb(")  # as the browser gives every opaque colour
@@ -708,6 +813,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     page = open_page(reloading.service.url, refusals=True)  # of `POST /read`, of figures and of saliency
     expect(page.locator("#bars .name")).to_have_text(list(SHAPES))
     expect(page.locator("#sentence")).to_have_text("Draw, or open a picture. The answer appears here.")
+    expect(page.get_by_role("heading", level=1)).to_have_text("mnist-dense")
     expect(page.get_by_role("switch")).to_be_hidden()
     page.get_by_text("how good is it?").click()
 
@@ -715,7 +821,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     a_shape = re.compile("|".join(SHAPES))
     expect(page.locator("#digit")).to_have_text(a_shape)
     expect(page.locator("#sentence")).to_contain_text(a_shape)
-    words = page.title() + page.locator("body").inner_text().replace("Digits", "", 1)  # the project's name
+    words = page.title() + page.locator("body").inner_text()
     assert re.findall(r".*(?:digit|number).*", words) == []
 
     publish_trusted(reloading.root)
@@ -723,6 +829,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     draw(page, [(0.44, 0.84), (0.43, 0.86)])
     expect(page.locator("#bars .name")).to_have_text(list("0123456789"))
     expect(page.locator("#hint")).to_have_text("Draw a digit or a number")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Digits")
     button(page, "Why?").click()
     expect(page.locator("#saliency")).to_be_visible()
 

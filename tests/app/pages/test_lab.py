@@ -78,6 +78,7 @@ def test_nothing_is_loaded_until_the_lab_is_opened_and_the_address_remembers_tha
 
     assert {"layers", "lab.js", "network.js"} <= set(loaded)
     assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    button(page, "Clear").click()
     page.reload()
     expect(page.locator("#lab-state")).to_have_text("Draw a digit, and see which units light up.")
     expect(page).to_have_url(re.compile("#lab$"))
@@ -278,12 +279,31 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
         expect(page.locator("#sentence")).to_have_css("font-size", f"{16 * height // 720}px")
 
 
+def test_on_a_phone_pixels_and_verdict_stay_in_view_while_sliding(open_page: OpenPage, service: Service) -> None:
+    page = open_page(f"{service.url}/#lab", viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    expect(page.locator("#network")).to_be_visible()
+    draw_and_wait(page, 7)
+    page.locator("#panels").scroll_into_view_if_needed()
+
+    page.get_by_role("slider", name="Turn").press("ArrowRight")
+
+    for part in ("#digit", "#stranger", "#sentence", "#sliders"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    expect(page.locator("#stranger")).to_have_css("width", "56px")
+    assert (colours(page.locator("#stranger")) == colours(page.locator("#input"))).all()
+    hint = "heading => getComputedStyle(heading, '::after').content.includes('→')"
+    assert [page.locator(f"#{name}").evaluate(hint) for name in ("input-size", "unit-count", "output-count")] == [
+        *(True, True, False)
+    ]
+
+
 def test_the_open_lab_fits_every_screen_and_every_part_has_a_name(page: Page) -> None:
     look_inside(page)
     draw(page, *STROKES[7])
     expect(page.locator("#unit-name")).to_be_visible()
 
     assert too_wide(page) == []
+    assert min(row.evaluate("row => row.offsetHeight") for row in page.locator("#outputs button").all()) >= 24
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     nodes = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
     wanted = {"button", "image", "img", "slider", "heading", "list"}

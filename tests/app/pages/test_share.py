@@ -194,7 +194,7 @@ def filmed(browser: Browser) -> Iterator[Browser]:
 
 
 def test_a_computer_takes_a_photo_and_the_camera_stops(filmed: Browser, service: Service) -> None:
-    page = filmed.new_page(**DESKTOP)
+    page = filmed.new_page(**DESKTOP, reduced_motion="reduce")
     page.add_init_script(
         "const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);"
         "devices.getUserMedia = async (wanted) => (window.stream = await ask(wanted));"

@@ -3,12 +3,14 @@
 import csv
 import io
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
@@ -29,7 +31,7 @@ from tests.app.pages.test_drawing import (
     record_posts,
     too_wide,
 )
-from tests.conftest import SHIPPED_VERSION, amount, fresh_python, publish_classes
+from tests.conftest import SHIPPED_VERSION, amount, encoded, fresh_python, publish_classes
 
 READ = re.compile(r"/read$")
 """The URL that the table asks."""
@@ -70,11 +72,15 @@ def table_of(content: str) -> dict[str, dict[str, str]]:
     return {Path(row.pop("path")).name: row for row in csv.DictReader(io.StringIO(content, newline=""))}
 
 
-def download(page: Page) -> dict[str, dict[str, str]]:
+def saved_csv(page: Page) -> str:
     with page.expect_download() as started:
         button(page, "Download CSV").click()
     assert started.value.suggested_filename == "pictures.csv"
-    return table_of(Path(started.value.path()).read_bytes().decode())
+    return Path(started.value.path()).read_bytes().decode()
+
+
+def download(page: Page) -> dict[str, dict[str, str]]:
+    return table_of(saved_csv(page))
 
 
 @pytest.fixture
@@ -499,6 +505,143 @@ def test_the_desk_of_own_classes_takes_the_name_of_a_class(open_page: OpenPage, 
     text.press("Enter")
     expect(field(page, "b.png")).to_be_focused()
     assert download(page)["a.png"]["class_name"] == SHAPES[1]
+
+
+def test_corrections_are_saved_beside_their_pictures(page: Page) -> None:
+    page.route(READ, answer_with("9525", unsure=[2]))
+    scan = picture("scan.tiff") | {
+        "buffer": encoded(Image.new("L", (40, 40)), format="TIFF")
+    }  # Chromium cannot show it
+    high = picture("high.bmp") | {
+        "buffer": encoded(Image.new("L", (20, 3200)), format="BMP")
+    }  # larger than what is sent
+    same = [picture("a.png"), picture("a.png", "drawing-7.png"), scan, high]
+    stack(page, *same, picture("unchecked.png"), DIARY)
+    expect_state(page, "6 pictures: 0 sure, 5 to check, 1 failed.")
+    expect(button(page, "Download corrections")).to_be_hidden()
+    for row, typed in enumerate(["9535", "9545", "9555", "9565"]):
+        rows(page).nth(row).get_by_role("button").click()
+        page.locator("#text").fill(typed)
+        page.locator("#text").press("Enter")
+    rows(page).last.get_by_role("button").click()
+    page.locator("#text").fill("1")
+    page.locator("#text").press("Enter")
+
+    with page.expect_download() as started:
+        button(page, "Download corrections").click()
+
+    assert started.value.suggested_filename == "corrections.zip"
+    with zipfile.ZipFile(started.value.path()) as archive:
+        assert archive.testzip() is None
+        content = {name: archive.read(name) for name in archive.namelist()}
+    lines = list(csv.DictReader(io.StringIO(content.pop("results.csv").decode(), newline="")))
+    texts = {"a.png": "9535", "a-2.png": "9545", "scan.tiff": "9555", "high.png": "9565"}
+    assert {row["path"]: row["text"] for row in lines} == {f"pictures/{name}": text for name, text in texts.items()}
+    assert {(row["checked_by"], row["digit_count"]) for row in lines} == {("person", "4")}
+    assert list(content) == [row["path"] for row in lines]
+    sent = list(content.values())
+    assert sent[:3] == [each["buffer"] for each in same[:3]]
+    with Image.open(io.BytesIO(sent[3])) as reduced:
+        assert (reduced.format, reduced.size) == ("PNG", (10, 1600))
+
+
+def test_expected_answers_grade_each_row_and_a_doubtful_row_is_open(page: Page) -> None:
+    stack(page, DOUBTFUL, picture("seven.png"), picture("eight.png", "drawing-8.png"), DIARY)
+    expect_state(page, "4 pictures: 2 sure, 1 to check, 1 failed.")
+    page.get_by_text("Expected answers").click()
+    answers = page.get_by_label("One answer for all pictures")
+    answers.fill("7")
+    grades = page.locator("#rows .grade")
+    expect(grades).to_have_text(["open", "right", "wrong", "open"])
+    expect(page.get_by_role("columnheader", name="Expected")).to_be_visible()
+    table = "path,expected\ndoubtful.png,2718 / 28\nsub/eight.png,8\nseven.png,"
+    file: FilePayload = {"name": "answers.csv", "mimeType": "text/csv", "buffer": table.encode()}
+
+    page.locator("#expected-file").set_input_files([file])
+
+    expect(grades).to_have_text(["open", "", "right", ""])
+    expect(page.locator("#expected-note")).to_have_text("2 of 4 pictures have an expected answer.")
+    rows(page).nth(0).get_by_role("button").click()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    expect_state(page, "4 pictures: 2 sure, 0 to check, 1 failed, 1 checked by you. 2 right, 0 wrong, 0 open.")
+    saved = download(page)
+    graded = {name: (row["expected"], row["grade"]) for name, row in saved.items()}
+    nothing = ("", "")
+    expected = {"doubtful.png": ("2718\n28", "right"), "eight.png": ("8", "right")}
+    assert graded == {"seven.png": nothing, "diary.txt": nothing} | expected
+    answers.fill("seven.png,x")
+    expect(page.locator("#expected-note")).to_contain_text("0 of 4 pictures have an expected answer. Row 1 is not used")
+    expect(page.get_by_role("columnheader", name="Expected")).to_be_hidden()
+
+
+def test_a_confirmation_is_undone_and_asked_again(page: Page) -> None:
+    page.route(READ, answer_with("9525", unsure=[2]))
+    stack(page, picture("a.png"), picture("b.png"))
+    expect_state(page, "2 pictures: 0 sure, 2 to check.")
+    undo = button(page, "Undo confirmation")
+    expect(undo).to_be_hidden()
+    rows(page).nth(0).get_by_role("button").click()
+    for _ in range(4):
+        page.keyboard.press("Enter")
+    expect_state(page, "2 pictures: 0 sure, 0 to check, 2 checked by you.")
+
+    for row, name in ((1, "b.png"), (0, "a.png")):
+        undo.click()
+
+        expect(field(page, name)).to_be_focused()
+        assert page.locator("#text").evaluate(SELECTED) == "2"
+        expect(rows(page).nth(row)).to_contain_text("952?5 check")
+    expect(undo).to_be_hidden()
+    expect_state(page, "2 pictures: 0 sure, 2 to check.")
+
+
+def test_an_answer_that_arrived_after_the_confirmation_is_there_after_the_undo(page: Page) -> None:
+    waiting = held_answers(page)
+    stack(page, picture("a.png"), picture("b.png"))
+    rows(page).nth(0).get_by_role("button").click()
+    field(page, "a.png").fill("31")
+    page.keyboard.press("Enter")
+    for route in waiting:
+        answer_with("42", unsure=[0])(route)
+    expect_state(page, "2 pictures: 0 sure, 1 to check, 1 checked by you.")
+
+    button(page, "Undo confirmation").click()
+
+    expect(field(page, "a.png")).to_have_value("42")
+    expect(rows(page).nth(0)).to_contain_text("4?2 check")
+
+
+def test_the_table_shows_only_what_is_to_check(page: Page) -> None:
+    stack(page, DOUBTFUL, picture("seven.png"), DIARY)
+    expect_state(page, "3 pictures: 1 sure, 1 to check, 1 failed.")
+
+    page.get_by_role("switch", name="Show only what is to check").check()
+
+    expect(rows(page).locator("th span")).to_have_text(["doubtful.png", "diary.txt"])
+    page.locator("#text").fill("1")
+    page.locator("#text").press("Enter")
+    expect(rows(page).locator("th span")).to_have_text(["diary.txt"])
+    expect(field(page, "diary.txt")).to_be_focused()
+
+
+def test_dropped_folders_are_read_and_shown_where_names_repeat(page: Page, tmp_path: Path) -> None:
+    for path in ("circle/1.png", "circle/10.png", "circle/2.png", "circle/.hidden", "square/deep/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(picture("")["buffer"])
+    devtools = page.context.new_cdp_session(page)
+    folders = [str(tmp_path / name) for name in ("circle", "square")]
+
+    for way in ("dragEnter", "drop"):
+        data = {"items": [], "files": folders, "dragOperationsMask": 1}
+        devtools.send("Input.dispatchDragEvent", {"type": way, "x": 200, "y": 200, "data": data})
+
+    names = rows(page).locator("th span")
+    expect(names).to_have_text(["circle/1.png", "2.png", "10.png", "square/deep/1.png"])
+    expect_state(page, "4 pictures: 4 sure, 0 to check.")
+    assert [row["path"] for row in csv.DictReader(io.StringIO(saved_csv(page), newline=""))] == [
+        *("circle/1.png", "circle/2.png", "circle/10.png", "square/deep/1.png")
+    ]
 
 
 def test_an_enter_that_is_held_down_or_finds_an_empty_field_saves_nothing(page: Page) -> None:

@@ -218,6 +218,56 @@ def test_a_row_counts_the_marks_and_accepts_separators_only_if_they_are_ignored(
     assert row.items() >= {"text": "40752", "mark_count": 1, "left_out": 0, "accept": accept}.items()
 
 
+@pytest.mark.parametrize(
+    ("expected", "grades"),
+    [
+        pytest.param("4071", {"number.jpg": "right", "seven.png": "wrong"}, id="one for all"),
+        pytest.param("seven.png,7\nsub/number.jpg,4071\n", {"number.jpg": "", "seven.png": "right"}, id="by path"),
+        pytest.param(
+            "File;x;expected\r\nnumber.jpg;;4 / 1\r\n", {"number.jpg": "wrong", "seven.png": ""}, id="headings"
+        ),
+    ],
+)
+def test_expected_answers_grade_each_row_and_one_that_is_not_accepted_is_open(
+    digits: Digits, numbers: Path, tmp_path: Path, expected: str, grades: dict[str, str]
+) -> None:
+    shutil.copy(EXAMPLES / "seven.png", numbers)
+    answers, output = tmp_path / "answers.csv", tmp_path / "graded.csv"
+    answers.write_text(expected)
+    is_number = expected.isdecimal()
+
+    options = ["--expected", expected if is_number else answers]
+    ran = digits("read", numbers, "--output", output, "--model-dir", SHIPPED, *options)
+
+    assert ran.code == 0
+    with output.open(newline="") as stream:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(stream)}
+    others = dict.fromkeys(rows.keys() - grades.keys(), "open" if is_number else "")
+    assert {name: row["grade"] for name, row in rows.items()} == grades | others
+    assert {row["expected"] for row in rows.values() if not row["grade"]} <= {""}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        pytest.param(["--output", "a.csv", "--expected", "no.csv"], "No such file", id="missing"),
+        pytest.param(["--output", "a.csv", "--expected", "answers.csv"], "row 2: expected only digits", id="no number"),
+        pytest.param(["--expected", "7"], "together with --output", id="without an output"),
+    ],
+)
+def test_expected_answers_that_cannot_be_used_are_refused(
+    digits: Digits, numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("answers.csv").write_text("a.png,7\nb.png,seven\n")
+
+    refused = digits("read", numbers, *options)
+
+    assert refused.code == 2
+    assert reason in " ".join(refused.err.replace("│", " ").split())
+    assert not Path("a.csv").exists()
+
+
 def test_a_run_of_numbers_resumes_only_with_the_same_marks(digits: Digits, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "numbers.csv"
     run = {"command": "digits read", "sources": [str(folder)], "--column": None, "--marks": "count"}

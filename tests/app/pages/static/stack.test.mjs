@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
+import { expectedAnswers, grade } from "../../../../app/pages/static/expected.js";
 import { Queue } from "../../../../app/pages/static/queue.js";
 import { Problem } from "../../../../app/pages/static/requests.js";
 import { answered, corrected, failed, refusal, toCsv } from "../../../../app/pages/static/rows.js";
 import { nameClasses } from "../../../../app/pages/static/verdict.js";
+import { uniquePaths } from "../../../../app/pages/static/zip.js";
 
 const settle = () => new Promise(setImmediate);
 const plain = (text) => text.replaceAll("\u00a0", " ");
@@ -179,9 +181,9 @@ for (const [what, result, guess, parts] of [
   });
 }
 
-for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["27/18", true], ["", true], ["/", false], [" / ", false], ["9//5", false], ["9525/", false], ["/9525", false], ["abc", false], ["95□5", false], ["95 25", false], ["１２", false]]) {
+for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["27/18", true], ["27\n18", true], ["", true], ["/", false], [" / ", false], ["9//5", false], ["9525/", false], ["/9525", false], ["abc", false], ["95□5", false], ["95 25", false], ["１２", false]]) {
   test(`the text “${text}” is ${isSaved ? "saved" : "refused"}`, () => {
-    assert.equal(refusal(text), isSaved ? "" : `Not saved: expected only digits, and “/” between lines, received “${text}”.`);
+    assert.equal(refusal(text), isSaved ? "" : `expected only digits, and “/” between lines, received “${text}”.`);
   });
 }
 
@@ -207,7 +209,7 @@ test("a person may name only a class of a model of other classes", () => {
 
   assert.deepEqual(["square", "n/a", ""].map(refusal), ["", "", ""]);
   assert.equal(corrected("n/a", null).text, "n/a");
-  assert.equal(refusal("abc"), "Not saved: expected the name of a class, such as “circle”, received “abc”.");
+  assert.equal(refusal("abc"), "expected the name of a class, such as “circle”, received “abc”.");
   nameClasses([..."0123456789"]);
 });
 
@@ -255,10 +257,76 @@ test("a file about other classes has the columns of digits predict and who decid
     { path: "c.png", result: corrected("circle", failed("This picture cannot be read.")) },
   ]).split("\r\n");
 
+  const [{ isStranger }] = answered({ ...reply, is_known: false, accept: false, model: MODEL }).doubts;
+  assert.deepEqual([reading.doubts[0].isStranger, isStranger], [false, true]); // a person may delete its text
   assert.match(columns, /^path,digit,class_name,probability,prediction_set,.*,checked_by$/);
   assert.equal(lines[0], "a.png,1,square,0.75,0 1,0.99,mnist,,,,inverted resized,,3,,");
   assert.equal(lines[1], "b.png,,circle,,,,,,,true,,,3,,person");
   assert.equal(lines[2], "c.png,,circle,,,,,,,true,,,,This picture cannot be read.,person");
   const [checked] = toCsv([{ path: "b.png", result: corrected("circle", reading) }]).split("\r\n");
   assert.equal(checked, columns);
+});
+
+test("a file has the expected answers and the grades of a stack that has them", () => {
+  const lines = toCsv([
+    { path: "a.png", result: corrected("27/18", null), expected: "27 / 18", grade: "right" },
+    { path: "b.png", result: null, expected: undefined, grade: "" },
+  ]).split("\r\n");
+
+  assert.match(lines[0], /,error,checked_by,expected,grade$/);
+  assert.match(lines[1], /,person,"27\n18",right$/);
+  assert.match(lines[2], /,not read,,,$/);
+});
+
+for (const [text, answers] of [
+  ["", {}],
+  [" 42 ", { "a.png": "42", "b.png": "42", "circle/a.png": "42", "square/a.png": "42" }],
+  ["a.png,42", { "a.png": "42", "circle/a.png": "42", "square/a.png": "42" }],
+  ["\ufeffb.png;42\r\na.png;\r\ncircle/a.png;7", { "a.png": "7", "b.png": "42", "circle/a.png": "7" }],
+  ["b.png\t07\nc.png\t42", { "b.png": "07" }],
+  ['Picture,Answer\n"b.png","42"', { "b.png": "42" }],
+  ['path,text,expected\nc.png,41,42\nb.png,7,"27\n18"', { "b.png": "27\n18" }],
+  ["circle/a.png,7\nsquare/a.png,8", { "circle/a.png": "7", "square/a.png": "8" }],
+]) {
+  test(`the expected answers of ${JSON.stringify(text)} are found by path, or by name without a folder`, () => {
+    const { of, problem } = expectedAnswers(text);
+
+    const found = ["a.png", "b.png", "circle/a.png", "square/a.png"].flatMap((path) => (of(path) ? [[path, of(path)]] : []));
+    assert.deepEqual(Object.fromEntries(found), answers);
+    assert.equal(problem, "");
+  });
+}
+
+const WANTED = "expected only digits, and “/” between lines, received";
+
+for (const [text, words] of [
+  ["x", `Not used: ${WANTED} “x”.`],
+  ["a.png,42\nb.png,seven\nc.png,eight", `Row 2 is not used: ${WANTED} “seven”.`],
+  ["a.png;7,5", `Row 1 is not used: ${WANTED} “7,5”.`],
+  ["path,expected\na.png,42\na.png,43", "Row 3 is not used: “a.png” has an answer already."],
+]) {
+  test(`an expected answer that cannot be used is named: ${words}`, () => {
+    assert.equal(expectedAnswers(text).problem, words);
+  });
+}
+
+for (const [what, result, expected, mark] of [
+  ["an accepted answer", answered(number([digit(7)], [digit(1)])), "7/1", "right"],
+  ["another accepted answer", answered(number([digit(7)])), "07", "wrong"],
+  ["a checked text", corrected("27 / 18", null), "27\n18", "right"],
+  ["a doubtful answer", answered(number([digit(4, unsure)])), "4", "open"],
+  ["a failure", failed("This picture cannot be read."), "4", "open"],
+  ["a picture that was not read", null, "4", "open"],
+  ["a picture without an expected answer", null, undefined, ""],
+]) {
+  test(`${what} is graded “${mark}”`, () => {
+    assert.equal(grade(result, expected), mark);
+  });
+}
+
+test("files get different paths, also where capitals do not count", () => {
+  const paths = ["p/a.png", "p/A.png", "p/a.png", "p/a-2.png", "q/a.png", "p/b", "p/b", "p.d/c", "p.d/c"];
+
+  const unique = ["p/a.png", "p/A-2.png", "p/a-3.png", "p/a-2-2.png", "q/a.png", "p/b", "p/b-2", "p.d/c", "p.d/c-2"];
+  assert.deepEqual(uniquePaths(paths), unique);
 });

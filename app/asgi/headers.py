@@ -11,7 +11,7 @@ from app.asgi.route import NOSNIFF
 
 _POLICY = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
-_OWN = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
+_OWN = dict.fromkeys(("script-src", "style-src", "connect-src", "worker-src"), "'self'") | {"img-src": "'self' data:"}
 
 _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",

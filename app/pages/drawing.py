@@ -29,6 +29,7 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".json": "application/json",
     ".md": "text/markdown; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
     ".bin": "application/octet-stream",
     ".safetensors": "application/octet-stream",
 }

@@ -254,14 +254,16 @@ def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(
 def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
     open_page: OpenPage, service: Service
 ) -> None:
-    for width, height in ((1280, 720), (1920, 1080)):
+    for width, height in ((1024, 768), (1280, 720), (1920, 1080)):
         page = open_page(f"{service.url}/#lab", viewport={"width": width, "height": height})
         expect(page.locator("#network")).to_be_visible()  # until then, the paper can move under the pen
-        parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders", "#training"]
+        parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders"]
         panels = {
             "arithmetic": ["#weights", "#arithmetic-steps", "#additions"],
             "evidence": ["#evidence-picture", "#supporting", "#opposing"],
-            "beside": ["#both", "#strokes"],
+            "beside": ["#both"],
+            "adversarial": ["#searches > div:last-child", "#adversarial > .aside"],
+            "training": ["#recipe", "#training > .aside"],
         }
         for stroke, sentence in (
             (STROKES[7][0], "A 7"),
@@ -275,7 +277,7 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
                     expect(page.locator(part)).to_be_in_viewport(ratio=1)
                 assert page.evaluate("document.documentElement.scrollHeight") == height
         expect(page.locator("#marks")).to_have_text("1 mark was not read.")
-        expect(page.locator("#sentence")).to_have_css("font-size", f"{16 * height // 720}px")
+        expect(page.locator("#sentence")).to_have_css("font-size", f"{max(14, width // 80)}px")
 
 
 def test_the_open_lab_fits_every_screen_and_every_part_has_a_name(page: Page) -> None:

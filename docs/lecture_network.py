@@ -1,9 +1,9 @@
-"""Train the lecture's network as `digits train --recipe lecture` does, for "Look inside", which shows it beside the served one.
+"""Train the lecture's network as `digits train --recipe lecture` does. "Look inside" shows it beside the served one.
 
 python -m docs.lecture_network          # with MNIST_DATA, as for `digits train`: half a minute
 
-The file is small: the hidden layer's weights are int8 with a scale for each unit, the rest is float16. Its header has the
-accuracy of these rounded weights on MNIST's test images.
+The file is small: the hidden layer's weights are int8 with a scale for each unit, the rest is float16. Its header has
+the accuracy of these rounded weights on MNIST's test images.
 """
 
 import os

@@ -67,15 +67,18 @@ def test_ten_batches_have_the_losses_that_keras_computes(page: Page) -> None:
 def test_a_visitor_trains_pauses_begins_again_and_uses_the_network(page: Page) -> None:
     state = page.locator("#training-state")
     button(page, "Start").click()
-    expect(state).to_have_text(re.compile(r"^Epoch 1\.\d: it reads [89]\d\.\d\s% of 1 000 other digits\.$"), timeout=90_000)
+    expect(state).to_have_text(
+        re.compile(r"^Epoch 1\.\d: it reads [89]\d\.\d\s% of 1 000 other digits\.$"), timeout=90_000
+    )
 
     button(page, "Pause").click()
-    page.wait_for_timeout(500)  # a report may be on its way
-    epoch = state.inner_text()
+    expect(button(page, "Go on")).to_be_visible()
     assert (colours(page.locator("#learned canvas").first)[..., 3] > 0).any()
-    expect(page.get_by_role("list", name="Mistakes").get_by_role("listitem").first).to_have_text(re.compile(r"\d as \d"))
+    expect(page.get_by_role("list", name="Mistakes").get_by_role("listitem").first).to_have_text(
+        re.compile(r"\d as \d")
+    )
     draw(page, *STROKES[7])
-    expect(state).to_have_text(re.compile(re.escape(epoch.split(":")[0]) + ": .* It takes your drawing for a 7, "))
+    expect(state).to_contain_text("It takes your drawing for a 7, ")
     button(page, "Use it").click()
     expect(page.locator("#beside-state")).to_have_text("All three say 7.")
     page.get_by_role("slider", name="Turn").fill("90")

@@ -91,8 +91,8 @@ export class Lab {
    */
   show(digit, version) {
     this.#stopSliders();
-    this.#original = digit;
-    this.#setDigit(digit);
+    if (this.#original !== null && digit?.digit !== this.#original.digit) setAddress({ rival: null });
+    this.#original = this.#digit = digit;
     this.#version ??= version;
     const isCurrent = this.#network !== null && (version === undefined || version === this.#version);
     if (isCurrent) this.#followAddress();
@@ -132,16 +132,6 @@ export class Lab {
     this.#request?.abort();
     this.#request = null;
     this.#isMoving = false;
-  }
-
-  #setDigit(digit) {
-    if (this.#digit !== null && digit?.digit !== this.#digit.digit) this.#setRival(null);
-    this.#digit = digit;
-  }
-
-  #setRival(rival) {
-    this.#rival = rival;
-    setAddress({ rival });
   }
 
   async #load(version) {
@@ -255,7 +245,8 @@ export class Lab {
       const unseen = element("span", { className: "unseen" });
       const button = element("button", { type: "button" }, name, unseen, logit, element("span", { className: "track" }, bar), value);
       button.addEventListener("click", () => {
-        this.#setRival(digit);
+        this.#rival = digit;
+        setAddress({ rival: digit });
         this.#choosePanel(byId("adversarial").hidden ? "evidence" : "adversarial");
       });
       return { item: element("li", {}, button), button, name, unseen, logit, bar, value };
@@ -281,7 +272,7 @@ export class Lab {
   // The sliders
 
   #adopt(digit) {
-    this.#setDigit(digit);
+    this.#digit = digit;
     this.#renderSoon();
     this.#onDistorted(digit);
   }
@@ -297,7 +288,7 @@ export class Lab {
     const digit = indexOfLargest(probabilities);
     const probability = probabilities[digit];
     const { line } = this.#original;
-    this.#setDigit({ digit, probability, probabilities, pixels, pass, accept: false, isUnfinished: true, line });
+    this.#digit = { digit, probability, probabilities, pixels, pass, accept: false, isUnfinished: true, line };
     this.#onDistorted(this.#digit);
   }
 

@@ -231,7 +231,7 @@ function view() {
 }
 
 async function show(name) {
-  const module = name === "lab" ? await loadPart(() => import("./lab.js"), "lab.css", lab) : null;
+  const module = name === "lab" ? await loadPart(loadLab, "lab.css", lab) : null;
   byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
   if (view() === "lab") lab.leave();
@@ -244,6 +244,15 @@ async function show(name) {
   setAddress({ lab: name === "lab" });
   if (name === "lab") lab ??= new module.Lab(showDistorted, (box) => drawing.toCanvas(box));
   showInLab();
+}
+
+/** Return the module of the lab, once its elements are on the page. */
+async function loadLab() {
+  const [module, reply] = await Promise.all([import("./lab.js"), fetch(new URL("lab.html", import.meta.url))]);
+  if (!reply.ok) throw new TypeError(`expected the lab, received the status ${reply.status}`);
+  const text = await reply.text();
+  if (byId("lab").childElementCount === 0) byId("lab").innerHTML = text;
+  return module;
 }
 
 /** The paper no longer shows the picture of the desk. */

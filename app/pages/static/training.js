@@ -56,6 +56,7 @@ export class Training {
       }
       this.#worker = new Worker(new URL("training_worker.js", import.meta.url), { type: "module" });
       this.#worker.addEventListener("message", ({ data }) => this.#hear(data));
+      this.#worker.addEventListener("error", () => this.#say("The training has stopped with an error. Reload the page."));
       this.#worker.postMessage({ sheet: this.#sheet });
     }
     this.#send({ isNew });

@@ -39,7 +39,7 @@ const BLANK = Array.from({ length: 28 }, () => new Array(28).fill(0));
 
 export class Lab {
   #units = new Units(byId("units"), () => {
-    setAddress({ unit: this.#units.chosen });
+    if (this.#units.chosen !== null) setAddress({ unit: this.#units.chosen });
     this.#renderSoon();
   });
   #others = new Others(() => this.#renderSoon());

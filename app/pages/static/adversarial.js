@@ -129,7 +129,7 @@ export class Adversarial {
     search.service = "The service could not answer.";
     if (prediction !== null) {
       const { accept, novelty } = prediction;
-      search.service = `The service about these pixels: ${verdict(prediction).sentence} accept is ${accept}, novelty ${decimal(novelty)}.`;
+      search.service = `The service: ${verdict(prediction).sentence} accept is ${accept}, novelty ${decimal(novelty)}.`;
     }
     this.#render();
   }

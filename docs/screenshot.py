@@ -1,4 +1,4 @@
-"""Draw on the page and save what the browser shows, in docs/images: page.png, inside.png, beside.png and number.png.
+"""Draw on the page and save what the browser shows, in docs/images: five pictures.
 
 python docs/screenshot.py
 
@@ -74,10 +74,15 @@ def save_screenshots(url: str) -> None:
         page.get_by_role("button", name="Look inside").click()
         expect(page.locator("#arithmetic-steps li")).to_have_count(6)
         save(page, "inside.png")
-        page.locator("#beside-tab").click()
+        page.get_by_role("button", name="Side by side").click()
         expect(page.locator("#beside-state")).to_have_text("Both say 7.")
         page.get_by_role("slider", name="Turn").fill("40")
         save(page, "beside.png")
+        page.get_by_role("button", name="Start over").click()
+        page.get_by_role("button", name="Train it here").click()
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.locator("#training-state")).to_contain_text("Epoch 2.1", timeout=120_000)
+        save(page, "training.png")
         page.get_by_role("button", name="Look inside").click()
         page.get_by_role("button", name="Clear").click()
         draw(page, NUMBER)

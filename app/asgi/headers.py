@@ -11,7 +11,10 @@ from app.asgi.route import NOSNIFF
 
 _POLICY = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
-_OWN = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
+_OWN = dict.fromkeys(("script-src", "style-src", "connect-src", "worker-src"), "'self'") | {"img-src": "'self' data:"}
+
+PAGE_FILE = {"Content-Security-Policy": "default-src 'none'; script-src 'self'; frame-ancestors 'none'"}
+"""The headers of a page's file. A worker has the policy of its own script, and imports other scripts."""
 
 _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",

@@ -29,6 +29,7 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".json": "application/json",
     ".md": "text/markdown; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
     ".bin": "application/octet-stream",
     ".safetensors": "application/octet-stream",
 }
@@ -89,11 +90,12 @@ def install(app: FastAPI, settings: Settings) -> None:
         """Return a style sheet, script or picture of the page. A page of another release gets the current content."""
         if not digest.isalnum():
             raise nothing_here(request.scope)
-        return reply(request, name, caching.FOREVER if digest == current else None)
+        kept = caching.FOREVER if digest == current else {}
+        return reply(request, name, security_headers.PAGE_FILE | kept)
 
     @app.get("/page/{name}", include_in_schema=False)
     async def unversioned_file(request: ServiceRequest, name: str) -> Response:
-        return reply(request, name)
+        return reply(request, name, security_headers.PAGE_FILE)
 
 
 def file_replies(names: Collection[str], read: Callable[[str], bytes]) -> Callable[..., Response]:

@@ -69,7 +69,8 @@ def test_the_service_answers_and_shows_its_pages(program: Path, tmp_path: Path) 
     command = [str(program), "serve", "--config", "digits.toml"]
     service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
 
-    pages = ("/", "/page/lecture-7.safetensors", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")
+    pages = ("/", "/page/lecture.safetensors", "/page/real-digits.png", "/page/real-digits.txt", "/docs",
+             "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")  # fmt: skip
     statuses = {path: service.client.get(path).status_code for path in pages}
     photo = (EXAMPLES / "photo.jpg").read_bytes()
     answer = service.client.post("/predict", files={"file": photo}).json()

@@ -1,5 +1,5 @@
-// What the address of the page remembers after its `#`: whether the lab is open, whether separators are ignored, and the strokes of
-// a drawing. No server sees it.
+// What the address of the page remembers after its `#`: what is on the paper, what is switched on, and in the lab the panel, the unit,
+// the class that the answer is compared with and the sliders. No server sees it.
 
 const GRID = 1000; // steps in the height of the drawing area
 const MIN_STEP = 0.012; // in heights; a closer point changes a stroke, which is 0.05 wide, too little to be seen
@@ -8,25 +8,36 @@ const MAX_STROKES = 500;
 const PLACES = [-1, 3]; // in heights; a stroke may leave the area, which is up to 1.5 wide
 const RATIOS = [1, 1.5]; // width to height of the area
 const IGNORE = "ignore-separators";
+const SLIDERS = ["turn", "size", "right", "down", "thickness", "noise"];
+const OF_LAB = ["panel", "unit", "rival", ...SLIDERS];
+const OF_PAPER = ["example", "strokes"];
 
-/** @param {string} hash of the address. Unknown parts are ignored. */
+/** What the address says of a paper that has just changed. */
+export const FRESH = Object.fromEntries([...OF_PAPER, ...SLIDERS].map((name) => [name, null]));
+
+/**
+ * @param {string} hash of the address. Unknown parts are ignored.
+ * @returns {any} `lab` and `ignoresSeparators`, and texts by their names, null for those that are not there
+ */
 export function parseFragment(hash) {
-  const parts = hash.replace(/^#/, "").split("&");
-  const strokes = parts.find((part) => part.startsWith("strokes="))?.slice("strokes=".length) ?? null;
-  const lab = ["lab", "inside", "lecture"].some((name) => parts.includes(name)); // older links have the other names
-  return { lab, ignoresSeparators: parts.includes(IGNORE), strokes };
+  const parts = new URLSearchParams(hash.replace(/^#/, ""));
+  const lab = ["lab", "inside", "lecture"].some((name) => parts.has(name)); // older links have the other names
+  const texts = Object.fromEntries([...OF_LAB, ...OF_PAPER].map((name) => [name, parts.get(name) || null]));
+  return { lab, ignoresSeparators: parts.has(IGNORE), ...texts };
 }
 
 /** Return the fragment with its `#`, or "" if there is nothing to remember. */
-export function fragment({ lab, ignoresSeparators, strokes }) {
-  const parts = [lab && "lab", ignoresSeparators && IGNORE, strokes && `strokes=${strokes}`].filter(Boolean);
+export function fragment({ lab, ignoresSeparators, ...texts }) {
+  const named = [...(lab ? OF_LAB : []), ...OF_PAPER].filter((name) => (texts[name] ?? "") !== "").map((name) => `${name}=${texts[name]}`);
+  const parts = [lab && "lab", ignoresSeparators && IGNORE, ...named].filter(Boolean);
   return parts.length ? `#${parts.join("&")}` : "";
 }
 
-/** @param {{lab?: boolean, ignoresSeparators?: boolean, strokes?: string | null}} changes to what the address remembers */
+/** @param {object} changes to what the address remembers */
 export function setAddress(changes) {
   const { pathname, search, hash } = location;
-  history.replaceState(history.state, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);
+  const changed = fragment({ ...parseFragment(hash), ...changes });
+  if (changed !== hash) history.replaceState(history.state, "", `${pathname}${search}${changed}`);
 }
 
 /**

@@ -18,7 +18,7 @@ export function distort(rows, { turn, right, down, size, thickness, noise }) {
   return map(rows, (_, x, y) => {
     const [dx, dy] = [(x - MIDDLE - right) / scale, (y - MIDDLE - down) / scale];
     const grey = between(thick, MIDDLE + cos * dx + sin * dy, MIDDLE - sin * dx + cos * dy);
-    return Math.round(Math.min(255, Math.max(0, grey + noise * random())));
+    return Math.round(Math.min(255, Math.max(0, grey + (noise && noise * random()))));
   });
 }
 

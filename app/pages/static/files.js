@@ -8,9 +8,10 @@ const UNREACHABLE = "The service cannot be reached.";
  * Follow all ways from now on.
  *
  * @param {(files: FileList | File[]) => void} open
+ * @param {(name: string) => void} openExample
  * @param {(sentence: string) => void} refuse says why nothing was opened
  */
-export function followFiles(open, refuse) {
+export function followFiles(open, openExample, refuse) {
   for (const [button, input] of [["choose", "file"], ["photo", "camera"]]) {
     byId(button).addEventListener("click", () => (button === "photo" && isDesktop.matches ? takePhoto(open, refuse) : byId(input).click()));
     byId(input).addEventListener("change", ({ target }) => {
@@ -18,13 +19,10 @@ export function followFiles(open, refuse) {
       target.value = ""; // allows choosing the same file again
     });
   }
-  for (const button of byId("start").querySelectorAll("button")) {
-    button.addEventListener("click", async () => {
-      const reply = await fetch(new URL(button.dataset.file, import.meta.url)).catch(() => null);
-      const content = reply?.ok ? await reply.blob() : null;
+  for (const button of examples()) {
+    button.addEventListener("click", () => {
       byId("canvas").focus({ preventScroll: true }); // the examples disappear
-      if (content === null) refuse(UNREACHABLE);
-      else open([new File([content], button.textContent.trim(), { type: content.type })]);
+      openExample(button.dataset.example);
     });
   }
   followDrops(open, refuse);
@@ -36,6 +34,18 @@ export function followFiles(open, refuse) {
   });
   navigator.mediaDevices?.addEventListener("devicechange", offerCamera);
   offerCamera();
+}
+
+function examples() {
+  return [...byId("start").querySelectorAll("button")];
+}
+
+/** Return the example of a name, or null if it cannot be loaded. */
+export async function exampleFile(name) {
+  const button = examples().find(({ dataset }) => dataset.example === name);
+  const reply = button && (await fetch(button.querySelector("img").src).catch(() => null));
+  const content = reply?.ok ? await reply.blob() : null;
+  return content && new File([content], button.textContent.trim(), { type: content.type });
 }
 
 /** Take files that are dropped anywhere on the page. */

@@ -22,7 +22,7 @@ export async function loadNetwork(path, onProgress) {
       received += value.length;
       if (total > 0) onProgress(received, total); // a proxy may send no length
     }
-    return new Network(parseTensors(await new Blob(parts).arrayBuffer()));
+    return Network.of(parseTensors(await new Blob(parts).arrayBuffer()));
   } catch {
     return 0;
   }

@@ -1,12 +1,12 @@
 // Connects the parts of the page: what is drawn or opened is read, and what was read is shown.
 
-import { decodeStrokes, encodeStrokes, fragment, parseFragment, setAddress } from "./address.js";
+import { FRESH, decodeStrokes, encodeStrokes, fragment, parseFragment, setAddress } from "./address.js";
 import { Answer, wordFor } from "./answer.js";
 import { fetchWithKey, whenKeyAccepted } from "./api_key.js";
 import { Boxes, around, nearestTo, smallestAt } from "./boxes.js";
 import { byId, element, loadStyle } from "./dom.js";
 import { Drawing } from "./drawing.js";
-import { followFiles } from "./files.js";
+import { exampleFile, followFiles } from "./files.js";
 import { NumberText } from "./number.js";
 import { ReadingRequests } from "./requests.js";
 import { isUnsure, problemSentence } from "./verdict.js";
@@ -48,7 +48,7 @@ function onDrawingChange() {
   byId("undo").setAttribute("aria-disabled", String(!drawing.canUndo));
   byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
   byId("clear").setAttribute("aria-disabled", String(isBlank));
-  if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
+  setAddress(FRESH); // what it says is not what is drawn now
   if (!drawing.isPenDown) history.replaceState(picture ? null : { strokes: drawing.strokes, ratio: drawing.ratio }, ""); // for a reload
   if (drawing.strokes.length > 0 || picture !== opened) leaveDesk();
   if (isBlank) {
@@ -109,7 +109,7 @@ function showReading(newReading, milliseconds) {
   answer.showTime(milliseconds);
   byId("look-note").textContent = ""; // the service can be reached
   byId("take").hidden = false;
-  byId("share").hidden = drawing.picture !== null; // a link holds strokes only
+  byId("share").hidden = drawing.picture !== null && parseFragment(location.hash).example === null; // a link holds no picture
   describeIfNew(model.version);
 }
 
@@ -232,11 +232,11 @@ function view() {
 }
 
 async function show(name) {
-  const module = name === "lab" ? await loadPart(() => import("./lab.js"), "lab.css", lab) : null;
+  const module = name === "lab" ? await loadPart(loadLab, "lab.css", lab) : null;
   requestAnimationFrame(() => requestAnimationFrame(() => (document.body.style.visibility = ""))); // once all has its place
   byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
-  if (view() === "lab") lab.restore();
+  if (view() === "lab") lab.leave();
   else outside = view();
   byId("views").dataset.view = name;
   document.documentElement.classList.toggle("large", name === "lab");
@@ -244,8 +244,17 @@ async function show(name) {
   byId("lab").hidden = name !== "lab";
   byId("desk").hidden = name !== "desk";
   setAddress({ lab: name === "lab" });
-  if (name === "lab") lab ??= new module.Lab(showDistorted);
+  if (name === "lab") lab ??= new module.Lab(showDistorted, (box) => drawing.toCanvas(box));
   showInLab();
+}
+
+/** Return the module of the lab, once its elements are on the page. */
+async function loadLab() {
+  const [module, reply] = await Promise.all([import("./lab.js"), fetch(new URL("lab.html", import.meta.url))]);
+  if (!reply.ok) throw new TypeError(`expected the lab, received the status ${reply.status}`);
+  const text = await reply.text();
+  if (byId("lab").childElementCount === 0) byId("lab").innerHTML = text;
+  return module;
 }
 
 /** The paper no longer shows the picture of the desk. */
@@ -264,23 +273,33 @@ byId("ignore").addEventListener("change", readAgain);
 // The address remembers what is open and switched on, and holds the drawing while somebody looks at another page
 
 function followAddress() {
-  const { lab: isLab, ignoresSeparators, strokes } = parseFragment(location.hash);
+  const place = parseFragment(location.hash);
+  const { lab: isLab, ignoresSeparators, strokes, example } = place;
   if (isLab !== (view() === "lab")) show(isLab ? "lab" : outside);
   if (ignoresSeparators !== byId("ignore").checked) {
     byId("ignore").checked = ignoresSeparators;
     readAgain();
   }
-  if (strokes === null) return;
+  if (example !== null) return openExample(example, place);
+  if (strokes === null) return showInLab();
   const shared = decodeStrokes(strokes);
-  if (shared) drawing.restore(shared); // which removes the strokes from the address
-  setAddress({ strokes: shared && strokes });
+  if (shared) drawing.restore(shared); // which removes much from the address
+  setAddress({ ...place, strokes: shared && strokes });
   if (!shared) refuse("This link holds no drawing that can be shown. A part of it may be missing.");
 }
 
-/** Return the address with the strokes of the drawing, or null if it has none or too many. */
+/** Show an example, which the address then names beside what it says already. */
+async function openExample(name, place = {}) {
+  const file = await exampleFile(name);
+  if (file === null) return refuse("This example could not be loaded.");
+  await openFiles([file]);
+  setAddress({ ...place, example: name });
+}
+
+/** Return the address with the strokes of the drawing or the name of the example, or null without them. */
 function sharedUrl() {
-  const strokes = encodeStrokes(drawing);
-  return strokes && new URL(fragment({ ...parseFragment(location.hash), strokes }), location.href).href;
+  const place = { ...parseFragment(location.hash), strokes: encodeStrokes(drawing) };
+  return (place.strokes ?? place.example) && new URL(fragment(place), location.href).href;
 }
 
 document.addEventListener("click", (event) => {
@@ -333,7 +352,7 @@ whenKeyAccepted(() => {
 
 const hasOwnClasses = document.documentElement.dataset.classes === "own";
 const before = history.state; // what was drawn before a reload
-followFiles(openFiles, refuse);
+followFiles(openFiles, openExample, refuse);
 addEventListener("hashchange", followAddress);
 if (parseFragment(location.hash).lab) document.body.style.visibility = "hidden"; // until the lab is open
 followAddress();

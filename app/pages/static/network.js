@@ -11,16 +11,16 @@ const DECODERS = {
  * Parse a file in the format of safetensors: the length of a JSON header, the header, the values (float16 or int8).
  *
  * @param {ArrayBuffer} file
- * @returns {{metadata: Record<string, string>, tensors: Record<string, {shape: number[], values: Float32Array}>}}
+ * @returns {Record<string, Float32Array>}
  */
 export function parseTensors(file) {
   const start = 8 + Number(new DataView(file).getBigUint64(0, true));
-  const { __metadata__: metadata = {}, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, start - 8)));
-  const tensors = Object.entries(header).map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
+  const { __metadata__: _, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, start - 8)));
+  const tensors = Object.entries(header).map(([name, { dtype, data_offsets: [from, to] }]) => {
     if (!(dtype in DECODERS)) throw new TypeError(`expected float16 or int8, received ${dtype} for ${name}`);
-    return [name, { shape, values: DECODERS[dtype](file.slice(start + from, start + to)) }];
+    return [name, DECODERS[dtype](file.slice(start + from, start + to))];
   });
-  return { metadata, tensors: Object.fromEntries(tensors) };
+  return Object.fromEntries(tensors);
 }
 
 /** Return the value of a half-precision number (IEEE 754 binary16). */
@@ -37,17 +37,19 @@ export class Network {
   #outputKernel;
   #outputBias;
 
-  inputs = 0;
-  units = 0;
-
-  /** @param {ReturnType<typeof parseTensors>} file whose hidden kernel may be int8, with a scale for each unit */
-  constructor({ metadata, tensors }) {
-    [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = NAMES.map((name) => tensors[name].values);
-    [this.inputs, this.units] = tensors["hidden.kernel"].shape;
+  /** @param {Float32Array[]} weights kernel and bias of the hidden layer, then of the outputs */
+  constructor(weights) {
+    [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = weights;
+    this.units = this.#bias.length;
     this.classes = this.#outputBias.length;
-    this.metadata = metadata;
-    const scale = tensors["hidden.scale"]?.values;
-    if (scale) this.#kernel = this.#kernel.map((weight, index) => weight * scale[index % this.units]);
+    this.inputs = this.#kernel.length / this.units;
+  }
+
+  /** @param {ReturnType<typeof parseTensors>} tensors whose hidden kernel may be int8, with a scale for each unit */
+  static of(tensors) {
+    const [kernel, bias, ...outputs] = NAMES.map((name) => tensors[name]);
+    const scale = tensors["hidden.scale"];
+    return new Network([scale ? kernel.map((weight, index) => weight * scale[index % bias.length]) : kernel, bias, ...outputs]);
   }
 
   /**
@@ -85,15 +87,29 @@ export class Network {
     return hidden.map((activation, unit) => activation * (kernel[unit * classes + best] - kernel[unit * classes + rival]));
   }
 
-  /** Return how much each pixel adds to the difference of two logits, through all units that are active. */
-  pixelEvidence({ x, hidden }, best, rival) {
-    const effects = this.unitEvidence({ hidden: hidden.map(Math.sign) }, best, rival);
-    const active = [...effects.keys()].filter((unit) => effects[unit] !== 0);
-    return x.map((value, pixel) => {
-      let sum = 0;
-      if (value !== 0) for (const unit of active) sum += effects[unit] * this.#kernel[pixel * this.units + unit];
-      return value * sum;
+  /**
+   * Return by how much a sum of logits changes with each pixel, through all units that are active.
+   *
+   * @param {ReturnType<Network["forward"]>} pass
+   * @param {ArrayLike<number>} shares of each logit in the sum
+   */
+  slope({ hidden }, shares) {
+    const effects = hidden.map((activation, unit) => {
+      if (activation === 0) return 0;
+      return this.outputWeights(unit).reduce((sum, weight, index) => sum + shares[index] * weight, 0);
     });
+    const active = [...effects.keys()].filter((unit) => effects[unit] !== 0);
+    return Float64Array.from({ length: this.inputs }, (_, pixel) => {
+      let sum = 0;
+      for (const unit of active) sum += effects[unit] * this.#kernel[pixel * this.units + unit];
+      return sum;
+    });
+  }
+
+  /** Return how much each pixel adds to the difference of two logits. */
+  pixelEvidence(pass, best, rival) {
+    const shares = Array.from({ length: this.classes }, (_, index) => Number(index === best) - Number(index === rival));
+    return this.slope(pass, shares).map((slope, pixel) => slope * pass.x[pixel]);
   }
 
   /** Return the units in groups: a list for each class of the units that support it most, the strongest first. */

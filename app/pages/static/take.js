@@ -14,7 +14,7 @@ function say(words) {
 /** @param {string | null} url of a page with the strokes of the drawing, or null if they are too many */
 export async function copyLink(url) {
   if (url === null) say("This drawing is too long for a link. Save it as PNG.");
-  else if (await copy(url)) say("Copied. The link holds the drawing itself, and nothing was sent.");
+  else if (await copy(url)) say("Copied. The link itself says what to show, and nothing was sent.");
   else {
     setAddress(parseFragment(new URL(url).hash));
     say("This browser copies only over HTTPS. Copy the address of this page, which now holds the drawing.");

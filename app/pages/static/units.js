@@ -30,14 +30,14 @@ export class Units {
     canvas.addEventListener("pointerleave", () => this.#hover(null));
     canvas.addEventListener("click", (event) => this.#choose(this.#placeAt(event)));
     canvas.addEventListener("keydown", (event) => {
-      const place = neighbour(event.key, this.#places, this.#place);
+      const place = neighbour(event.key, this.#places, this.#shownPlace);
       if (place === null || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       this.#choose(place);
     });
     const redraw = () => {
       this.#ground = null;
-      this.#draw();
+      this.#onChange();
     };
     new ResizeObserver(redraw).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
@@ -60,16 +60,31 @@ export class Units {
     this.#draw();
   }
 
+  /** @param {number} unit that is shown from now on. If there is none of this number, the strongest is. */
   choose(unit) {
-    this.#choose(this.#places.findIndex((place) => place.unit === unit));
+    const place = this.#places.findIndex((place) => place.unit === unit);
+    this.#chosen = place < 0 ? null : place;
+    this.#onChange();
+  }
+
+  /** The unit that was chosen, or null. */
+  get chosen() {
+    return this.#places[this.#chosen]?.unit ?? null;
+  }
+
+  /** Where the dot of the unit that is shown is, in pixels from the corner of the part of the page around the canvas. */
+  get place() {
+    const { column, row } = this.shown;
+    const cell = this.#canvas.clientWidth / (COLUMNS + this.#nameColumns);
+    return { x: this.#canvas.offsetLeft + (this.#nameColumns + column + 0.5) * cell, y: this.#canvas.offsetTop + (row + 0.5) * cell };
   }
 
   /** The unit that is shown, with the class that it supports most. */
   get shown() {
-    return this.#places[this.#place];
+    return this.#places[this.#shownPlace];
   }
 
-  get #place() {
+  get #shownPlace() {
     return this.#hovered ?? this.#chosen ?? this.#strongest;
   }
 
@@ -150,7 +165,7 @@ export class Units {
     const { unit, group } = this.shown;
     const activation = (this.#hidden?.[unit] ?? 0).toFixed(2);
     this.#canvas.setAttribute("aria-valuemax", String(this.#places.length));
-    this.#canvas.setAttribute("aria-valuenow", String(this.#place + 1));
+    this.#canvas.setAttribute("aria-valuenow", String(this.#shownPlace + 1));
     this.#canvas.setAttribute("aria-valuetext", `Unit ${unit}, supports ${label(group)}, activation ${activation}`);
   }
 }

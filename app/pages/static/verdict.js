@@ -226,7 +226,8 @@ function kind() {
   return names ? "class" : "digit";
 }
 
-function a(digit) {
+/** Return what a digit is called with its article, as in "an 8". */
+export function a(digit) {
   if (names) return label(digit);
   return `${digit === 8 ? "an" : "a"} ${label(digit)}`;
 }

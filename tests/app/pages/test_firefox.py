@@ -100,11 +100,16 @@ def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox
     firefox.evaluate("$('[name=turn]').focus()")
     firefox.press(RIGHT)
     firefox.wait_for("$('[name=turn]').value === '1' && $('#lab-state').textContent.includes('Its probabilities')")
-    firefox.wait_for("location.hash === '#lab' && getComputedStyle($('#quality')).display === 'none'")
+    firefox.evaluate("$('[aria-controls=training]').click()")
+    firefox.evaluate("$('#train').click()")
+    firefox.wait_for("$('#training-state').textContent.includes('It takes your drawing for a')")
+    firefox.wait_for(
+        "location.hash === '#lab&panel=training&turn=1' && getComputedStyle($('#quality')).display === 'none'"
+    )
     firefox.evaluate("$('#model').click()")
     firefox.wait_for("document.title.startsWith('Model card') && document.readyState === 'complete'")
     firefox.evaluate("$('nav a').click()")
-    firefox.wait_for("$('#digit')?.textContent === '7' && location.hash.includes('lab&strokes=')")
+    firefox.wait_for("$('#digit')?.textContent === '7' && location.hash.includes('turn=1&strokes=')")
     find = {"type": "css", "value": "#file"}
     (field,) = firefox.call("browsingContext.locateNodes", context=firefox.context, locator=find)["nodes"]
     number = str(EXAMPLES / "photo-2048.jpg")

@@ -186,6 +186,31 @@ def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(pa
     assert turn.input_value() == "0"
 
 
+def test_a_link_leads_to_an_example_a_panel_a_unit_an_output_and_sliders(open_page: OpenPage, service: Service) -> None:
+    link = f"{service.url}/#lab&panel=evidence&unit=12&rival=8&turn=-5&thickness=0.5&example=photo"
+
+    page = open_page(link, **DESKTOP)
+
+    turn, units = (page.get_by_role("slider", name=name) for name in ("Turn", "Hidden units"))
+    expect(page.locator("#comparison")).to_have_text("Why 3 and not 8?")
+    expect(turn).to_have_value("-5")
+    expect(turn).to_have_attribute("aria-valuetext", "-5 degrees")
+    expect(page.locator("#sliders label").first).to_have_text(re.compile("−5°"))
+    expect(units).to_have_attribute("aria-valuetext", re.compile("^Unit 12,"))
+    expect(page.locator("#ghost")).to_be_visible()
+    expect(page.locator("#lines path")).to_have_count(10)
+    expect(page).to_have_url(link)
+    button(page, "Start over").click()
+    expect(page.locator("#ghost")).to_be_hidden()
+    button(page, "Side by side").click()
+    units.press("End")
+    expect(page).to_have_url(re.compile(r"#lab&panel=beside&unit=\d+&rival=8&example=photo$"))
+    draw(page, *STROKES[7])
+    expect(page).to_have_url(re.compile(r"#lab&panel=beside&unit=\d+$"))
+    page.goto(f"{service.url}/#lab&example=none&panel=toString&unit=x&turn=x")
+    expect(page.locator("#sentence")).to_have_text("This example could not be loaded.")
+
+
 def test_leaving_the_lab_restores_the_verdict_of_the_digit_that_was_drawn(page: Page) -> None:
     draw_and_wait(page, 7)
     verdict = page.locator("#sentence").inner_text()
@@ -255,14 +280,16 @@ def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(
 def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
     open_page: OpenPage, service: Service
 ) -> None:
-    for width, height in ((1280, 720), (1920, 1080)):
+    for width, height in ((1024, 768), (1280, 720), (1920, 1080)):
         page = open_page(f"{service.url}/#lab", viewport={"width": width, "height": height})
         expect(page.locator("#network")).to_be_visible()  # until then, the paper can move under the pen
-        parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders", "#training"]
+        parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders"]
         panels = {
             "arithmetic": ["#weights", "#arithmetic-steps", "#additions"],
             "evidence": ["#evidence-picture", "#supporting", "#opposing"],
-            "beside": ["#both", "#strokes"],
+            "beside": ["#both"],
+            "adversarial": ["#searches > div:last-child", "#adversarial > .aside"],
+            "training": ["#recipe", "#training > .aside"],
         }
         for stroke, sentence in (
             (STROKES[7][0], "A 7"),
@@ -276,7 +303,7 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
                     expect(page.locator(part)).to_be_in_viewport(ratio=1)
                 assert page.evaluate("document.documentElement.scrollHeight") == height
         expect(page.locator("#marks")).to_have_text("1 mark was not read.")
-        expect(page.locator("#sentence")).to_have_css("font-size", f"{16 * height // 720}px")
+        expect(page.locator("#sentence")).to_have_css("font-size", f"{max(14, width // 80)}px")
 
 
 def test_on_a_phone_pixels_and_verdict_stay_in_view_while_sliding(open_page: OpenPage, service: Service) -> None:

@@ -16,6 +16,7 @@ TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
     ".safetensors": "application/octet-stream",
+    ".txt": "text/plain; charset=utf-8",
 }
 
 
@@ -24,7 +25,7 @@ def test_the_page_runs_only_its_own_files(client: httpx.Client) -> None:
 
     policy = dict(part.strip().split(" ", 1) for part in reply.headers["content-security-policy"].split(";"))
     nothing = dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'")
-    own = dict.fromkeys(("script-src", "style-src", "connect-src"), "'self'")
+    own = dict.fromkeys(("script-src", "style-src", "connect-src", "worker-src"), "'self'")
     assert policy == nothing | own | {"img-src": "'self' data:"}
     assert re.findall(r'style=|<style|\son\w+=|(?:src|href)="(?:https?:)?/', reply.text) == []
 

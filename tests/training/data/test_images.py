@@ -53,7 +53,9 @@ def wide_npz(folder: Path, arrays: Arrays) -> Path:
 def test_every_form_gives_the_same_data(
     tmp_path: Path, npz: Path, arrays: Arrays, write: Callable[[Path, Arrays], Path]
 ) -> None:
-    data, from_npz = (mnist.load(str(file), allow_other_data=True) for file in (write(tmp_path, arrays), npz))
+    files = write(tmp_path, arrays), npz
+
+    data, from_npz = (mnist.load(str(file), allow_other_data=True, preprocessing="resize") for file in files)
 
     assert (data.name, data.sha256()) == ("other", from_npz.sha256())
     for name, array in arrays.items():

@@ -3,16 +3,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { decodeStrokes, encodeStrokes, fragment, parseFragment } from "../../../../app/pages/static/address.js";
+import { FRESH, decodeStrokes, encodeStrokes, fragment, parseFragment } from "../../../../app/pages/static/address.js";
 
 const dot = [[{ x: 0.1, y: 0.2 }]];
 const line = (points, step = 0.02) => Array.from({ length: points }, (_, i) => ({ x: (i * step) % 1.5, y: 0.5 }));
 
 test("a fragment names what is open, knows the names of older links, and ignores what it does not know", () => {
   const hashes = ["", "#lab", "#ignore-separators", "#strokes=abc", "#lab&strokes=abc", "#lab&ignore-separators&strokes=abc"];
+  hashes.push("#example=photo", "#lab&panel=evidence&unit=0&rival=0&turn=-40&noise=12.5&strokes=abc");
   for (const hash of hashes) assert.equal(fragment(parseFragment(hash)), hash);
   assert.equal(fragment(parseFragment("#inside&lecture&strokes=abc")), "#lab&strokes=abc");
-  assert.deepEqual(parseFragment("#section-3&lecture"), { lab: true, ignoresSeparators: false, strokes: null });
+  assert.equal(fragment(parseFragment("#section-3&lecture&unit=")), "#lab");
+});
+
+test("without the lab, nothing is remembered of it", () => {
+  assert.equal(fragment({ ...parseFragment("#lab&unit=3&turn=40&strokes=abc"), lab: false }), "#strokes=abc");
+  assert.equal(fragment({ ...parseFragment("#lab&unit=0&turn=40&strokes=abc&example=photo"), ...FRESH }), "#lab&unit=0");
 });
 
 test("strokes come back as they were, to a pixel of a large screen", () => {

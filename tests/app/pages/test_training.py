@@ -87,9 +87,10 @@ def test_a_visitor_trains_pauses_begins_again_and_uses_the_network(page: Page) -
     button(page, "Turn it into").click()
     expect(page.locator("#searches h3").last).to_have_text("Your network")
     button(page, "Train it here").click()
-    page.get_by_label("Units").select_option("16")  # which needs fresh weights
+    page.locator("[name=units]").select_option("16")  # which needs fresh weights
     expect(state).to_contain_text(re.compile(r"Epoch [01]\.\d"))
     expect(button(page, "Pause")).to_be_visible()
     button(page, "Look inside").click()
     button(page, "Look inside").click()
+    button(page, "Train it here").click()
     expect(button(page, "Go on")).to_be_visible()  # it has paused

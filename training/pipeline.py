@@ -579,7 +579,7 @@ def _fit(run: _Run, folder: Path) -> tuple[Any, fit.History]:
     if isinstance(recipe, Robust):
         return distillation.fit(recipe, split, run.crops, seed=seed, folder=folder)
     if isinstance(recipe, Own):
-        examples = repetition.examples(recipe, split, seed=seed)
+        examples = repetition.examples(recipe, split, run.data.x_other, seed=seed)
         return fit.fit(recipe, split, seed=seed, folder=folder, examples=examples, patience=recipe.patience)
     return fit.fit(recipe, split, seed=seed, folder=folder)
 

@@ -61,4 +61,6 @@ def mistaken(manifest: Manifest, trust: Trust) -> str:
     if not found:
         return f"It accepts less than {_FEW:.0%} of drawings of other shapes, digits, letters and signs"
     advice = "Pictures of them in a folder and `--other FOLDER` teach it to refuse them"
+    if manifest.dataset is not None and manifest.dataset.other is not None:
+        advice = f"More pictures of them in the folder {manifest.dataset.other} teach it to refuse them"
     return f"Of other things, it would accept {', '.join(found)}. If these show none of your classes: {advice}"

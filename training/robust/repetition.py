@@ -8,23 +8,31 @@ from training.fit.epochs import Examples, one_hot
 from training.network.recipes import Own
 from training.robust.augmentation import distort, enlarge
 
+_NO_STYLE = 255
+"""The label of pictures of other things, which are drawn in no digit's styles."""
 
-def examples(recipe: Own, split: Split, *, seed: int) -> Examples:
+
+def examples(recipe: Own, split: Split, others: Grey, *, seed: int) -> Examples:
     """Return a function from an epoch to its features and targets, in an order that a resumed run repeats.
 
-    Each picture is distorted, or only shifted, in another way each time, as the recipe says.
+    Each picture is distorted, or only shifted, in another way each time, as the recipe says. The `others`, uint8
+    (N, 28, 28), show none of the classes. All classes are equally probable in their targets, so that the network learns
+    what tells them apart from the classes (outlier exposure: Hendrycks, Mazeika and Dietterich 2019).
     """
-    targets = one_hot(split.y_train, split.classes)
-    fine = enlarge(split.x_train) if recipe.distortions else None
+    pictures = np.concatenate([split.x_train, others])
+    labels = np.concatenate([split.y_train, np.full(len(others), _NO_STYLE, np.uint8)])
+    even = np.full((len(others), split.classes), 1 / split.classes, np.float32)
+    targets = np.concatenate([one_hot(split.y_train, split.classes), even])
+    fine = enlarge(pictures) if recipe.distortions else None
     repeated = np.resize(np.arange(len(targets)), max(len(targets), recipe.pictures_per_epoch))
 
     def of_epoch(epoch: int) -> tuple[Floats, Floats]:
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(repeated)
         if fine is None or recipe.distortions is None:
-            copies = _shift(split.x_train[order], recipe.shift_pixels, rng)
+            copies = _shift(pictures[order], recipe.shift_pixels, rng)
         else:
-            copies = distort(fine[order], split.y_train[order], recipe.distortions, [seed, epoch])
+            copies = distort(fine[order], labels[order], recipe.distortions, [seed, epoch])
         return to_features(copies), targets[order]
 
     return of_epoch

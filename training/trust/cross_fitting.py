@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from digits.features import Floats, to_features
+from digits.features import Floats, Grey, to_features
 from digits.model.artifact import Temperature
 from digits.model.classifier import Scores
 from training.data.images import LabelledImages, Split, all_training_images, split_into_folds
@@ -57,7 +57,7 @@ def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path, say: Call
     epochs = []
     for fold, split in enumerate(splits):
         say(f"training network {fold + 1} of {len(splits)} that score pictures which they have not seen")
-        network, history = _fit(recipe, split, seed, folder / str(fold))
+        network, history = _fit(recipe, split, data.x_other, seed, folder / str(fold))
         epochs.append(np.argmin(history["val_loss"]) + 1)
         chosen = np.flatnonzero(folds[rows] == fold)
         hidden, logits[chosen] = activations(network, to_features(pictures[chosen]))
@@ -66,7 +66,7 @@ def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path, say: Call
             strangeness[chosen] = fold_head.novelty(hidden)
     say("training the network that is served, on all pictures that are not held back")
     served = replace(recipe, epochs=int(np.median(epochs)))
-    network, history = _fit(served, all_training_images(data), seed, folder / "served")
+    network, history = _fit(served, all_training_images(data), data.x_other, seed, folder / "served")
     head, own_novelty = None, None
     if lessons is not None:
         of_images, of_copies = strangeness[: len(y)], strangeness[2 * len(y) :]
@@ -82,6 +82,6 @@ def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path, say: Call
     return CrossFitted(network, history, temperature, head, held_back)
 
 
-def _fit(recipe: Own, split: Split, seed: int, folder: Path) -> tuple[Any, fit_epochs.History]:
-    repeated = examples(recipe, split, seed=seed)
+def _fit(recipe: Own, split: Split, others: Grey, seed: int, folder: Path) -> tuple[Any, fit_epochs.History]:
+    repeated = examples(recipe, split, others, seed=seed)
     return fit_epochs.fit(recipe, split, seed=seed, folder=folder, examples=repeated, patience=recipe.patience)

@@ -113,7 +113,7 @@ def test_few_pictures_are_repeated_and_changed_each_time(images: Grey, labels: L
     recipe = Own("own", pictures_per_epoch=200).suited_to(strokes=strokes, digits=False)
     split = Split(images[:20], labels[:20], images[:0], labels[:0], images[:0], labels[:0])
 
-    first, again, next_epoch = (examples(recipe, split, seed=0)(epoch) for epoch in (0, 0, 1))
+    first, again, next_epoch = (examples(recipe, split, images[:0], seed=0)(epoch) for epoch in (0, 0, 1))
 
     x, targets = first
     assert x.shape == (200, 784)
@@ -121,3 +121,14 @@ def test_few_pictures_are_repeated_and_changed_each_time(images: Grey, labels: L
     assert len(np.unique(x, axis=0)) > 100
     np.testing.assert_array_equal(x, again[0])
     assert not np.array_equal(x, next_epoch[0])
+
+
+def test_of_other_things_no_class_is_more_probable(images: Grey) -> None:
+    recipe = Own("own", pictures_per_epoch=200).suited_to(strokes=True, digits=False)
+    labels = np.resize(np.arange(3, dtype=np.uint8), 15)
+    split = Split(images[:15], labels, images[:0], labels[:0], images[:0], labels[:0])
+
+    _, targets = examples(recipe, split, images[15:20], seed=0)(0)
+
+    assert (targets == np.float32(1 / split.classes)).all(axis=1).sum() == 50
+    assert (targets.max(axis=1) == 1).sum() == 150

@@ -114,7 +114,7 @@ def test_a_recalibrated_network_is_published_only_if_it_is_better_too(
     tmp_path: Path, command: Command, halves: Arrays
 ) -> None:
     useless = halves | {"y_train": 1 - halves["y_train"]}
-    train(command, tmp_path / "useless", useless, "--validation-split", 0.3, "--force")
+    train(command, tmp_path / "useless", useless, "--recipe", "lecture", "--validation-split", 0.3, "--force")
     train(command, tmp_path, halves)
     version = published_in(tmp_path / "models").name
     folder, data = published_in(tmp_path / "useless/models"), tmp_path / "useless/own.npz"

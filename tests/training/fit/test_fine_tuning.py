@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from digits.features import Grey, to_features
-from digits.model.artifact import CORRECTIONS
+from digits.model.artifact import CORRECTIONS, SHIPPED, versions
 from digits.model.classifier import Classifier
 from tests.conftest import Outcome, encoded, publish_classes
 from tests.training.conftest import Command
@@ -110,7 +110,7 @@ def test_nothing_is_published_if_the_version_reads_the_corrections_already(
     ("options", "message"),
     [
         pytest.param(
-            ["--from", 7],
+            ["--from", versions(SHIPPED)[0]],
             "expected the data that this version was trained on (mnist), received others",
             id="other data",
         ),

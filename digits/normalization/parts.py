@@ -30,6 +30,9 @@ COVERED = 0.4
 _LONG = 1.5
 """A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
 
+_STROKE = 0.5
+"""A straight stroke covers more than this share of the smallest rectangle around it."""
+
 _THIN = 0.3
 """A line or a frame covers at most this share of its box."""
 
@@ -231,7 +234,7 @@ def has_lines(parts: Parts) -> bool:
     left out does not count.
     """
     width, height = parts.boxes[:, 2:].T
-    if len(parts.areas) == 2 and width[1] <= _LONG * height[1]:  # one part that is too short for a line
+    if len(parts.areas) == 2 and (width[1] <= _LONG * height[1] or _is_stroke(parts)):
         return False
     kept = without_mark(parts)
     is_part = np.arange(len(height)) > 0 if kept is None else kept
@@ -246,6 +249,12 @@ def has_lines(parts: Parts) -> bool:
         return True
     high = height * is_part
     return any((high[parts.inside(part)] > _THIN * high[part]).any() for part in np.flatnonzero(is_thin).tolist())
+
+
+def _is_stroke(parts: Parts) -> bool:
+    """Return whether the only part is a straight stroke, and not a line of the paper with a digit on it."""
+    shorter, longer = smallest_rectangle(cv2.findNonZero((parts.labels > 0).view(np.uint8)))
+    return bool(parts.areas[1] > _STROKE * shorter * longer)
 
 
 def corner_points(corners: NDArray[Any]) -> NDArray[Any]:

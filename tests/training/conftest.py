@@ -44,12 +44,13 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_with_many_commands() -> Iterator[None]:
-    """Remove settings from the environment, and train on few copies of own pictures, corrections and drawings."""
+    """Remove settings from the environment, and train on few copies of pictures of all kinds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.robust.styles._DRAWINGS", 20)
         patch.setattr("training.fit.fine_tuning._COPIES", 2560)
         patch.setattr("training.fit.fine_tuning._REPLAYED", 2560)
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=8))
+        patch.setattr("training.trust.novelty._CLASSES_PICTURES", 800)
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])

@@ -23,7 +23,6 @@ from training.data.pictures import ClassFolders, find_class_folders
 from training.errors import InvalidData
 from training.trust import signs
 
-
 pytestmark = pytest.mark.timeout(600)  # a training of own classes trains six networks
 
 

@@ -52,6 +52,7 @@ def _one_process_with_many_commands() -> Iterator[None]:
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=8))
         patch.setattr("training.trust.novelty._CLASSES_PICTURES", 800)
         patch.setattr("training.trust.novelty._HEADS", 1)
+        patch.setattr("training.data.images.FOLDS", 3)
         patch.setattr("training.fit.fine_tuning.FOLDS", 3)
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST

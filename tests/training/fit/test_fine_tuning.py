@@ -131,12 +131,12 @@ def test_corrections_of_an_unsuitable_version_are_refused(
 def test_a_model_of_own_classes_and_too_few_pictures_are_refused(
     root: Path, command: Command, distorted: tuple[Grey, Labels], tmp_path: Path
 ) -> None:
-    table = corrected(tmp_path / "some", distorted[0][:4], distorted[1][:4])
+    table = corrected(tmp_path / "some", distorted[0][:2], distorted[1][:2])
     own = publish_classes(tmp_path / "own", ["circle", "star"])
 
     few = learn(command, root, table)
     others = learn(command, own.root, table)
 
     assert (few.code, others.code) == (2, 2)
-    assert "expected at least 5 pictures with corrections that mnist-dense version 1000 has not learned" in few.err
+    assert "expected at least 3 pictures with corrections that mnist-dense version 1000 has not learned" in few.err
     assert "expected a model of the digits 0 to 9" in others.err

@@ -442,7 +442,7 @@ def _trained(classifier: Classifier, options: DataOptions, output: Path) -> tupl
     if manifest.calibration.folds is not None:
         raise UnsuitableNetwork(
             f"{folder}: expected a version with images that were held back for its calibration, received one that is "
-            "calibrated with all of its images by cross-fitting; train it again without --recalibrate"
+            "calibrated with all of its images by cross-fitting; train it again"
         )
     with step("starting TensorFlow"):
         network = read_network(folder / artifact.KERAS, len(data.classes))

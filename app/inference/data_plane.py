@@ -238,7 +238,7 @@ def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]
 
 
 def _of_nothing(classifier: Classifier) -> Inference:
-    """Return the result for a request whose pictures all have an error."""
+    """Return the result of a request in which every picture has an error."""
     nothing = np.empty((0, SIDE, SIDE), np.uint8)
     return Inference(classifier, classifier.scores(to_features(nothing)), [], 0, nothing)
 

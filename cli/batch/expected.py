@@ -19,7 +19,7 @@ class UnusableAnswers(ValueError):
 class ExpectedAnswers:
     for_all: str | None
     by_path: Mapping[str, str]
-    """The answer of each picture whose path ends like this one, such as `a.png` or `sheets/a.png`."""
+    """The expected answers by path, such as `a.png` or `sheets/a.png`, which is how the path of the picture ends."""
 
     @classmethod
     def read(cls, answer_or_file: str) -> "ExpectedAnswers":

@@ -117,7 +117,7 @@ class Classifier:
         self.class_names = None if manifest.classes == DIGITS else manifest.classes
         """The names of the classes, by index. None if they are the digits."""
         self.coverage = DEFAULT_COVERAGE if manifest.calibration is None else manifest.calibration.coverage
-        """The coverage of prediction sets, if nobody asks for another one."""
+        """The coverage of prediction sets, unless a request names another one."""
         self.thresholds = stored_thresholds(manifest.calibration, len(manifest.classes))
         """Thresholds of prediction sets (classes,), by (coverage, whether per class). Empty without calibration."""
         self.self_test(is_first=True)

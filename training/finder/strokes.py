@@ -1,6 +1,6 @@
 """Turn digits into fields of distances to the middle of their strokes, which a pen of any width can follow."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from training.robust.styles import STYLES, draw
 
 FIELD = 128
 """Side of a field in pixels. Its digit is at most half as high and wide, and in the middle."""
@@ -25,22 +24,6 @@ _STRAIGHT = 200
 
 MIN_LENGTH = 10
 """A middle line of fewer pixels is the dot of a bold blot."""
-
-
-def distance_fields(images: Iterable[Grey]) -> Floats:
-    """Return the distance of each pixel to the middle of a digit's strokes, as a share of the digit's height.
-
-    The digits are as in MNIST form, uint8 (side, side) each, the distances float32 (M, FIELD, FIELD). Digits without a
-    middle line are left out.
-    """
-    lines = (middle_line(image) for image in images)
-    return np.stack([distances(line) for line in lines if np.count_nonzero(line) >= MIN_LENGTH])
-
-
-def drawn_fields(per_style: int) -> Floats:
-    """Return the same fields each time: of drawings in all styles that MNIST has few of."""
-    rng = np.random.default_rng(0)
-    return distance_fields(np.concatenate([draw(name, per_style, rng) for name in STYLES]))
 
 
 @cache
@@ -120,7 +103,7 @@ _CLOCKWISE = [(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -
 
 
 def distances(line: Grey) -> Floats:
-    """Return the distance of each pixel to a middle line, as in `distance_fields`, float32 (FIELD, FIELD)."""
+    """Return the distance of each pixel to a middle line, as a share of the digit's height, float32 (FIELD, FIELD)."""
     left, top, width, height = cv2.boundingRect(line)
     blurred = cv2.GaussianBlur(
         cv2.distanceTransform(1 - np.pad(line, 40), cv2.DIST_L2, cv2.DIST_MASK_5), (0, 0), _SMOOTH

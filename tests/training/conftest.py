@@ -54,6 +54,7 @@ def _one_process_with_many_commands() -> Iterator[None]:
         patch.setattr("training.trust.novelty._HEADS", 1)
         patch.setattr("training.data.images.FOLDS", 3)
         patch.setattr("training.fit.fine_tuning.FOLDS", 3)
+        patch.setattr("training.pipeline.FOLDS", 3)
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])

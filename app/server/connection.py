@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.asgi.route import CONNECTION
 from app.server.framing import MAX_HEAD_BYTES, body_bytes, take_head
+from app.server.replies import Replies
 from app.server.turns import Turns
 
 HEAD_SECONDS, REST_SECONDS = 10, 65  # to send a head, and to send what is left of a body that nobody reads
@@ -29,7 +30,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
-        self.write, self.close = transport.write, transport.close
+        replies = Replies(transport)
+        self.write, self.close = replies.write, replies.close
         self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
         self._limit_head(HEAD_SECONDS)
         self._http.connection_made(self)  # type: ignore[arg-type] # it has what uvicorn uses of a transport

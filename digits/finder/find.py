@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, contested, typical_height
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork
-from digits.finder.ownership import share_out
+from digits.finder.ownership import LEAST_COVERAGE, share_out
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
-from digits.normalization.parts import corner_points
+from digits.normalization.parts import corner_points, extent
 from digits.normalization.redraw import redraw
 
 _MAX_APART = 0.55
@@ -131,7 +131,7 @@ class Finder:
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""
-        owner, coverage = share_out(self._view, [*self._centres, *self._marks])
+        owner, coverage = share_out(self._view, [*self._centres, *self._marks], self.decoding.digits_ink)
         inks = {
             each: ink
             for number, each in enumerate(self._centres)
@@ -172,9 +172,11 @@ class Finder:
         """Where the finder saw the ink of digits: grey values, uint8, at most 128 pixels along the longer side."""
         view, scale = self._view, min(1.0, REDUCED_SIDE / max(self._size))
         shown = [max(1, round(side * scale)) for side in self._size]
-        to_eye = np.array([[1 / view.scale, 0, view.left], [0, 1 / view.scale, view.top], [0, 0, 1]])
+        to_eye = np.array([[1 / view.scale, 0, view.part[0]], [0, 1 / view.scale, view.part[1]], [0, 0, 1]])
         matrix = np.diag([scale, scale, 1]) @ self._matrix @ to_eye
-        ink: Grey = cv2.warpPerspective(np.rint(255 * view.maps.ink[0]).astype(np.uint8), matrix, shown)
+        ink: Grey = cv2.warpPerspective(
+            np.rint(255 * view.maps.written(self.decoding.digits_ink)).astype(np.uint8), matrix, shown
+        )
         return ink
 
     @property
@@ -186,7 +188,7 @@ class Finder:
     def _box(self, *corners: "_Corners") -> Box:
         """Return the box in pixels of the picture, around corners in the view."""
         view = self._view
-        places = np.array(corners) / view.scale + (view.left, view.top) * 2
+        places = np.array(corners) / view.scale + view.part[:2] * 2
         if self._eye.size != self._size:  # of a sheet
             points = corner_points(places.astype(np.float32))
             places = cv2.perspectiveTransform(points, self._matrix).reshape(-1, 2)[:, [0, 1, 0, 1]]
@@ -221,14 +223,14 @@ class _Ink:
 
 
 def _ink_of(mine: NDArray[np.bool_], coverage: Floats) -> _Ink | None:
-    """Return the ink of a digit's pixels. None if they have none."""
-    if not mine.any():
+    """Return the ink of a digit's pixels. None if there is none."""
+    covered = mine & (coverage > LEAST_COVERAGE)
+    if not covered.any():
         return None
-    rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    digit = np.ascontiguousarray(coverage[top:bottom, left:right] * mine[top:bottom, left:right], dtype=np.float32)
-    around = left - 1, top - 1, right + 1, bottom + 1  # the edges of strokes are faint
-    return _Ink(digit, around)
+    rows, columns = extent(covered)
+    whole = extent(mine)
+    digit = np.ascontiguousarray(coverage[whole] * mine[whole], dtype=np.float32)
+    return _Ink(digit, (columns.start, rows.start, columns.stop, rows.stop))
 
 
 def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:
@@ -252,7 +254,7 @@ def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> 
     """Return the connected marks of the pen that are about as large as a digit, and belong to no digit or mark."""
     if not digits:
         return []
-    owned = cv2.dilate((owner >= 0).astype(np.uint8), np.ones((5, 5), np.uint8))
+    owned = cv2.dilate((owner >= 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     free = ((view.maps.ink[1] > 0.5) & (owned == 0)).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(free)
     height = typical_height(digits)

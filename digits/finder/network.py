@@ -58,6 +58,15 @@ class Maps:
     ink: Floats
     """float32 (2, height, width) in [0, 1]: whether a pixel is a digit's ink, and whether it is any ink of the pen."""
 
+    def written(self, share: float) -> Floats:
+        """Return where the ink is that is read, float32 (height, width): `share` of digits' ink, and the rest of any.
+
+        A 1 that may be a slash is clearly ink of the pen, and less clearly a digit's.
+        """
+        of_digits, of_pen = self.ink
+        written: Floats = share * of_digits + (1 - share) * of_pen
+        return written
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
@@ -85,7 +94,7 @@ class Decoding:
     share: float = 0.3
     """Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
     digits_ink: float = 0.4
-    """Weight of the ink of digits where one digit on uneven paper is prepared. Any ink of the pen has the rest."""
+    """Weight of the ink of digits in the ink that is read. Any ink of the pen has the rest."""
 
 
 class FinderNetwork:

@@ -11,8 +11,9 @@ from digits.finder.centres import Centre
 from digits.finder.views import View
 from digits.normalization.ink_map import by_contrast
 
-_LEAST_INK, _LEAST_COVERAGE = 0.5, 0.15
-"""A pixel is shared out if it is a digit's ink with more than the first, and covered more than the second."""
+_LEAST_INK, LEAST_COVERAGE = 0.5, 0.15
+"""A pixel votes if it is ink with more than the first, and covered more than the second. The pixels around it are the
+faint edges of strokes, and belong to the same digit."""
 
 _NARROW = 0.35
 """A box counts as at least this many times as wide as high, and as high as wide."""
@@ -22,11 +23,15 @@ _MAX_COST = 1.3
 that would cost more belongs to no digit and to no mark."""
 
 
-def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], Floats]:
-    """Return the number of each pixel's centre, from 0 on, or -1, and how much of each pixel is ink, in [0, 1]."""
-    coverage, _ = by_contrast(view.grey, view.maps.ink[0])
+def share_out(view: View, found: Sequence[Centre], digits_ink: float) -> tuple[NDArray[np.int16], Floats]:
+    """Return the number of each pixel's centre, from 0 on, or -1, and how much of each pixel is ink, in [0, 1].
+
+    `digits_ink` is that of the decoding.
+    """
+    written = view.maps.written(digits_ink)
+    coverage, _ = by_contrast(view.grey, written)
     owner = np.full(view.grey.shape, -1, np.int16)
-    rows, columns = np.nonzero((view.maps.ink[0] > _LEAST_INK) & (coverage > _LEAST_COVERAGE))
+    rows, columns = np.nonzero((written > _LEAST_INK) & (coverage > LEAST_COVERAGE))
     if not len(rows) or not found:
         return owner, coverage
     height, width = view.grey.shape
@@ -44,4 +49,4 @@ def share_out(view: View, found: Sequence[Centre]) -> tuple[NDArray[np.int16], F
         is_nearer = cost < costs[near]
         costs[near[is_nearer]], best[near[is_nearer]] = cost[is_nearer], number
     owner[rows, columns] = best
-    return owner, coverage
+    return np.where(owner < 0, cv2.dilate(owner, np.ones((3, 3), np.uint8)), owner), coverage

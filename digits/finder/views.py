@@ -54,7 +54,7 @@ _SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.1, 0.7
 """Where no digit is found, the part with more ink than the first is looked at, with a margin of the second share of the
 picture's longer side, if it is smaller than the third share."""
 
-_Part = tuple[int, int, int, int]
+Part = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels of the picture."""
 
 
@@ -70,9 +70,8 @@ class View:
     """What may be a digit, and is not read."""
     scale: float
     """Pixels of the view per pixel of the picture."""
-    left: int = 0
-    top: int = 0
-    """Where the view begins, in pixels of the picture."""
+    part: Part
+    """What of the picture it shows."""
 
 
 Matrix = NDArray[np.float64]
@@ -108,12 +107,12 @@ class Eye:
         scale = self.size[0] / copy.shape[1]
         return Eye(self._network, sheet.shape[::-1], lambda _side: sheet), np.diag([scale, scale, 1]) @ matrix
 
-    def view(self, scale: float, part: _Part | None = None) -> View:
+    def view(self, scale: float, part: Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
-        left, top, right, bottom = part or (0, 0, *self.size)
+        left, top, right, bottom = part = part or (0, 0, *self.size)
         scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))), _MAX_ENLARGED)
         grey = self._copy_with(math.ceil(scale * max(self.size)))
-        if part is not None:
+        if part != (0, 0, *self.size):
             x0, y0, x1, y1 = (round(each * grey.shape[1] / self.size[0]) for each in part)
             grey = np.ascontiguousarray(grey[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
         shown_size = [max(16, round(length * scale)) for length in (right - left, bottom - top)]
@@ -123,7 +122,7 @@ class Eye:
         decoding = self._network.decoding
         found = centres(maps, 0, decoding.doubtful_heat)
         count = sum(each.heat > decoding.least_heat for each in found)
-        return View(shown, maps, found[:count], found[count:], scale, left, top)
+        return View(shown, maps, found[:count], found[count:], scale, part)
 
     def _copy_with(self, side: int) -> Grey:
         """Return the copy. Its longer side is at least this long, or as long as the picture's."""
@@ -170,7 +169,7 @@ def _closer(eye: Eye, view: View) -> View | None:
     None also for one large digit. Of a part around ink, several digits may be too large to be seen.
     """
     height = typical_height(view.digits) if view.digits else 0
-    is_part = (view.left, view.top) != (0, 0)
+    is_part = view.part != (0, 0, *eye.size)
     if not height or (len(view.digits) == 1 and height > _LARGE and not is_part):
         return None
     scale = view.scale * _HEIGHT / height
@@ -182,7 +181,7 @@ def _closer(eye: Eye, view: View) -> View | None:
     return eye.view(scale, _part(found, view, _MARGIN * height / view.scale, eye.size))
 
 
-def _around_ink(view: View, size: tuple[int, int]) -> _Part | None:
+def _around_ink(view: View, size: tuple[int, int]) -> Part | None:
     """Return the part of a picture where any ink of the pen was seen. None without ink, or if it is everywhere."""
     rows, columns = np.nonzero(view.maps.ink[1] > _SOME_INK)
     if not len(rows):
@@ -192,9 +191,9 @@ def _around_ink(view: View, size: tuple[int, int]) -> _Part | None:
     return part if max(part[2] - part[0], part[3] - part[1]) < _MUCH_SMALLER * max(size) else None
 
 
-def _part(corners: Sequence[tuple[float, ...]], view: View, margin: float, size: tuple[int, int]) -> _Part:
+def _part(corners: Sequence[tuple[float, ...]], view: View, margin: float, size: tuple[int, int]) -> Part:
     """Return the part of a picture around corners in a view."""
-    places = np.array(corners) / view.scale + (view.left, view.top) * 2
+    places = np.array(corners) / view.scale + view.part[:2] * 2
     left, top = np.clip(places[:, :2].min(axis=0) - margin, 0, np.subtract(size, 1)).astype(int)
     right, bottom = np.minimum(places[:, 2:].max(axis=0) + margin + 1, size).astype(int)
     return int(left), int(top), max(int(right), int(left) + 1), max(int(bottom), int(top) + 1)

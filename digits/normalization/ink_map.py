@@ -21,9 +21,7 @@ def coverage_and_marks(grey: Grey) -> tuple[Floats, Floats]:
         grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
     """
     finder = network.shipped()
-    of_digits, of_pen = finder.maps(grey).ink
-    weight = finder.decoding.digits_ink
-    return by_contrast(grey, weight * of_digits + (1 - weight) * of_pen)
+    return by_contrast(grey, finder.maps(grey).written(finder.decoding.digits_ink))
 
 
 def reduced(ink: Floats) -> Grey:

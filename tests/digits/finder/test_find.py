@@ -13,6 +13,7 @@ from digits.finder.ownership import share_out
 from digits.finder.views import View
 
 SIDE = 64
+DIGITS_INK = 0.4
 
 
 def maps(*digits: tuple[float, float, float, float], heat: float = 0.9) -> Maps:
@@ -43,7 +44,7 @@ def view(ink: Floats, votes: Floats | None = None) -> View:
     empty = maps()
     votes = empty.votes if votes is None else votes
     said = Maps(empty.heat, votes, empty.sizes, empty.classes, np.stack([ink, ink]).astype(np.float32))
-    return View(grey, said, [], [], 1.0)
+    return View(grey, said, [], [], 1.0, (0, 0, SIDE, SIDE))
 
 
 def test_a_digit_is_where_the_heat_has_its_maximum() -> None:
@@ -89,7 +90,7 @@ def test_ink_between_two_digits_belongs_to_the_one_that_it_votes_for() -> None:
     columns = np.arange(SIDE // 2) + 0.5
     votes[0] = np.where(columns < 15, 11 - columns, 18 - columns)
 
-    owner, coverage = share_out(view(ink, votes), [centre(22, 32, 18), centre(36, 32)])
+    owner, coverage = share_out(view(ink, votes), [centre(22, 32, 18), centre(36, 32)], DIGITS_INK)
 
     assert set(np.unique(owner[ink > 0])) == {0, 1}
     assert (owner[31:33, 16:28] == 0).all()
@@ -100,7 +101,7 @@ def test_ink_far_from_all_digits_is_nobodys() -> None:
     ink = np.zeros((SIDE, SIDE), np.float32)
     ink[24:40, 14:18] = ink[50:60, 50:54] = 1
 
-    owner, _ = share_out(view(ink), [centre(16, 32)])
+    owner, _ = share_out(view(ink), [centre(16, 32)], DIGITS_INK)
 
     assert (owner[50:60, 50:54] == -1).all()
     assert (owner[26:38, 15:17] == 0).all()

@@ -89,8 +89,8 @@ class Decoding:
     """Another centre is no digit if its novelty, less `heat_weight` times its heat, is above `most_strange`."""
     most_novelty: float = 0.8
     """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
-    most_mark: float = 0.1
-    """A digit that is a mark with a higher probability than this is not accepted."""
+    most_mark: float = 0.2
+    """The highest probability that any digit of a picture is a mark. Digits that would exceed it are not accepted."""
     share: float = 0.3
     """Weight of the finder's opinion of a digit's class. The classifier's has the rest."""
     digits_ink: float = 0.4

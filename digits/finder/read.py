@@ -375,9 +375,14 @@ class ReadNumber:
         return [digit.box for digit in digits], [digit.line for digit in digits]
 
     def _maybe_marks(self, most: float) -> list[int]:
-        """Return the digits that are marks with a higher probability than `most`, as a 1 may be a slash."""
+        """Return the digits that may be marks, as a 1 may be a slash, so that one of the others is a mark with a
+        probability of `most` at most.
+        """
         found = self.prepared.findings.digits if self.prepared.findings else []
-        return [index for index, digit in enumerate(found) if digit.mark > most]
+        marks = np.array([digit.mark for digit in found])
+        order = marks.argsort()
+        maybe: list[int] = order[1 - (1 - marks[order]).cumprod() > most].tolist()
+        return maybe
 
     def _marks(self, doubts: Sequence[str]) -> list[FoundMark]:
         """Return what is beside the digits, and a mark around a number for each of its doubts."""

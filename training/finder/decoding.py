@@ -26,7 +26,7 @@ STEPS: Mapping[str, tuple[float, ...]] = {
     "heat_weight": (1.0, 1.5, 2.0),
     "most_strange": (0.0, 0.25, 0.5, 0.75, 1.0),
     "most_novelty": (0.5, 0.65, 0.8, 0.95),
-    "most_mark": (0.05, 0.1, 0.15, 0.2, 0.4),
+    "most_mark": (0.05, 0.1, 0.2, 0.3, 0.4),
     "share": (0.0, 0.15, 0.3, 0.45, 0.6),
 }
 """The values that are tried."""

@@ -102,22 +102,29 @@ def _are_same(boxes: Floats, box: Floats) -> NDArray[np.bool_]:
 
 def contested(
     digits: Sequence[Centre], marks: Sequence[Centre], weight: float, rival: float
-) -> tuple[list[Centre], list[Centre]]:
-    """Decide between digits and marks at one place, by heat and class. Return the digits and the marks that remain.
+) -> tuple[list[Centre], list[Centre], list[Centre]]:
+    """Decide between digits and marks at one place, by heat and class.
 
     The mark's probability is multiplied by `weight`, and the more probable one wins. A mark that has lost remains if it
     is at least `rival` times as probable as the digit.
+
+    Returns:
+        The digits that remain, the marks that remain, and those of the marks that have won against a digit that was at
+        least `rival` times as probable.
     """
     boxes = np.array([each.box for each in marks], np.float32).reshape(-1, 4)
     worths = np.array([each.heat * each.classes[DIGITS:].sum() for each in marks])
-    beaten = np.zeros(len(marks), bool)
+    is_beaten, is_rivalled = np.zeros((2, len(marks)), bool)
     kept = list[Centre]()
     for each in digits:
         same, worth = _are_same(boxes, np.array(each.box)), each.heat * each.classes[:DIGITS].sum()
-        if not (same & (weight * worths > worth)).any():
+        wins = same & (weight * worths > worth)
+        is_rivalled |= wins & (worth >= rival * worths)
+        if not wins.any():
             kept.append(each)
-            beaten |= same & (worths < rival * worth)
-    return kept, [each for each, is_beaten in zip(marks, beaten, strict=True) if not is_beaten]
+            is_beaten |= same & (worths < rival * worth)
+    rivalled = [each for each, is_it in zip(marks, is_rivalled, strict=True) if is_it]
+    return kept, [each for each, is_it in zip(marks, is_beaten, strict=True) if not is_it], rivalled
 
 
 def typical_height(found: Sequence[Centre]) -> float:

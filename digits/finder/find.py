@@ -125,9 +125,10 @@ class Finder:
     def _see(self, view: View) -> None:
         self._view = view
         marks = centres(view.maps, 1, self.decoding.mark_heat)
-        self._centres, self._marks = contested(view.digits, marks, self.decoding.mark_weight, self.decoding.rival)
+        weight, rival = self.decoding.mark_weight, self.decoding.rival
+        self._centres, self._marks, self._rivalled = contested(view.digits, marks, weight, rival)
         # What may be a digit and is a mark is reported once.
-        self._doubts, _ = contested(view.doubts, self._marks, 1, 0)
+        self._doubts, _, _ = contested(view.doubts, self._marks, 1, 0)
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""
@@ -153,13 +154,14 @@ class Finder:
             for line, row in enumerate(lines)
             for each in row
         ]
-        marks = [
-            FoundMark(each.kind if each.kind in CLASSES[DIGITS:] else "other", self._box(each.corners), each.heat)
-            for each in self._marks
-        ]
+        marks = [FoundMark(self._kind(each), self._box(each.corners), each.heat) for each in self._marks]
         other = [each.corners for each in self._doubts]
         other += [part for part in strange if not any(_is_inside(part, each) for each in other)]
         return Findings(found, [*marks, *(FoundMark("other", self._box(corners), 0) for corners in other)])
+
+    def _kind(self, mark: Centre) -> str:
+        """Return the class of a mark. What may be a digit is no separator."""
+        return mark.kind if mark.kind in CLASSES[DIGITS:] and mark not in self._rivalled else "other"
 
     def without(self, indices: Collection[int]) -> Findings:
         """Take these digits of the last findings out, and return what is written then. Others may take their ink."""

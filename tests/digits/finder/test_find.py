@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digits.features import Floats
-from digits.finder.centres import Centre, centres, sureness, typical_height
+from digits.finder.centres import Centre, centres, contested, sureness, typical_height
 from digits.finder.find import in_lines
 from digits.finder.network import CLASSES, Maps
 from digits.finder.ownership import share_out
@@ -113,3 +113,24 @@ def test_lines_are_read_from_above_and_from_left_to_right() -> None:
     lines = in_lines(found)
 
     assert [[each.x for each in line] for line in lines] == [[12, 26, 40], [10, 30]]
+
+
+@pytest.mark.parametrize(
+    ("slash", "digits", "marks", "rivalled"),
+    [
+        pytest.param(0.1, 1, 0, 0, id="a 1"),
+        pytest.param(0.45, 1, 1, 0, id="a 1 that may be a slash"),
+        pytest.param(0.6, 0, 1, 1, id="a slash that may be a 1"),
+        pytest.param(0.9, 0, 1, 0, id="a slash"),
+    ],
+)
+def test_a_digit_and_a_mark_at_one_place_are_decided_by_their_probabilities(
+    slash: float, digits: int, marks: int, rivalled: int
+) -> None:
+    classes = np.zeros(len(CLASSES), np.float32)
+    classes[[1, CLASSES.index("slash")]] = 1 - slash, slash
+    found = [Centre(20, 20, 6, 24, 0.8, classes)]
+
+    kept = contested(found, found, weight=0.8, rival=0.4)
+
+    assert [len(each) for each in kept] == [digits, marks, rivalled]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.openapi import example_pictures
-from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
+from app.openapi.replies import REQUEST_ID, unauthorized
 
 DESCRIPTION = f"""
 Which handwritten digit is in the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
@@ -51,7 +51,7 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str], requires_k
         for operation in operations.values():
             if path not in open_paths:
                 operation["security"] = [*without_key, {"bearer": []}, {"header": []}]
-                operation["responses"]["401"] = UNAUTHORIZED
+                operation["responses"]["401"] = unauthorized(path)
             for parameter in operation.get("parameters", []):
                 if parameter["schema"].get("type") == "array":
                     parameter["explode"] = False  # commas between the values, instead of a parameter for each

@@ -101,9 +101,11 @@ def test_the_api_document_says_where_a_key_is_needed_or_may_be(locked: Service, 
         schemes = document["components"]["securitySchemes"]
         assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
         for path, operations in document["paths"].items():
-            needs_key = locked.client.get(path).status_code == 401
+            reply = locked.client.get(path)
+            needs_key = reply.status_code == 401
             for operation in operations.values():
-                assert ("401" in operation["responses"]) == needs_key, path
+                described = operation["responses"].get("401", {"content": {}})["content"]
+                assert list(described) == ([reply.headers["content-type"]] if needs_key else []), path
                 assert operation.get("security") == (security if needs_key else None), path
 
 

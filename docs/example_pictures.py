@@ -20,7 +20,8 @@ from docs.handwriting import PENS, Array, Hand, write
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "app/openapi/examples"
 PAGE = ROOT / "app/pages/static"
-CONTACT_SHEET = ROOT / "docs/images/examples.jpg"
+IMAGES = ROOT / "docs/images"
+CONTACT_SHEET = IMAGES / "examples.jpg"
 
 Rng = np.random.Generator
 Color = tuple[int, int, int]
@@ -373,9 +374,14 @@ PAGE_PICTURES = {
 }
 """The examples of the drawing page."""
 
-FILES = {EXAMPLES / picture.name: picture for picture in PICTURES} | {
-    PAGE / name: picture for name, picture in PAGE_PICTURES.items()
-}
+OF_TRUST = ("example-photo.jpg", "example-unclear.png", "example-letter.png")
+"""Those with which docs/explanation/trust.md opens."""
+
+FILES = (
+    {EXAMPLES / picture.name: picture for picture in PICTURES}
+    | {PAGE / name: picture for name, picture in PAGE_PICTURES.items()}
+    | {IMAGES / name: PAGE_PICTURES[name] for name in OF_TRUST}
+)
 """Every picture and where it is stored."""
 
 

@@ -28,8 +28,8 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            open_paths = PUBLIC if self.service.settings.api_keys_file else None
-            self.openapi_schema = document.complete(super().openapi(), open_paths=open_paths)
+            requires_keys = self.service.settings.api_keys_file is not None
+            self.openapi_schema = document.complete(super().openapi(), open_paths=PUBLIC, requires_keys=requires_keys)
         return self.openapi_schema
 
     def build_middleware_stack(self) -> ASGIApp:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.openapi import example_pictures
-from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
+from app.openapi.replies import REQUEST_ID, unauthorized
 
 DESCRIPTION = f"""
 Which handwritten digit is in the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
@@ -32,10 +32,11 @@ _KEYS = {
 }
 
 
-def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> dict[str, Any]:
+def complete(document: dict[str, Any], *, open_paths: frozenset[str], requires_keys: bool) -> dict[str, Any]:
     """Return FastAPI's OpenAPI document with what cannot be derived from the declarations of the routes.
 
-    `open_paths` are those that need no API key. None means that no keys are set.
+    `open_paths` are those that never need an API key. If this service requires no keys, they are optional elsewhere, so
+    that clients which are generated from its document know keys and the 401 of services that require them.
     """
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     schemas = document["components"]["schemas"]
@@ -44,13 +45,13 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
     schemas["Manifest"]["required"].remove("files")
     # FastAPI's 422 reply never occurs, because the path parameters are plain strings.
     del schemas["HTTPValidationError"], schemas["ValidationError"]
-    if open_paths is not None:
-        document["components"]["securitySchemes"] = _KEYS
+    document["components"]["securitySchemes"] = _KEYS
+    without_key: list[dict[str, list[str]]] = [] if requires_keys else [{}]
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if open_paths is not None and path not in open_paths:
-                operation["security"] = [{"bearer": []}, {"header": []}]
-                operation["responses"]["401"] = UNAUTHORIZED
+            if path not in open_paths:
+                operation["security"] = [*without_key, {"bearer": []}, {"header": []}]
+                operation["responses"]["401"] = unauthorized(path)
             for parameter in operation.get("parameters", []):
                 if parameter["schema"].get("type") == "array":
                     parameter["explode"] = False  # commas between the values, instead of a parameter for each

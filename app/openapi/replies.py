@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from app.errors import has_protocol_form
 from app.input.pictures import JSON
 
 _EXAMPLES = Path(__file__).parent / "reply_examples"  # JSON files, which tests compare with what the service replies
@@ -45,6 +46,14 @@ def problem(status: int, description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/problem+json": content}}
 
 
+def unauthorized(path: str) -> dict[str, Any]:
+    """Return the reply to a request without a known API key, in the form of the errors at a path."""
+    reason = "The request has no known API key"
+    as_error = {"description": reason, "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    headers = {"WWW-Authenticate": header("The accepted authentication scheme.")}
+    return (as_error if has_protocol_form(path) else problem(401, reason)) | {"headers": headers}
+
+
 RETRY_AFTER = {"Retry-After": header("Seconds to wait before the next attempt.", type="integer", minimum=0)}
 REQUEST_ID = {
     "X-Request-ID": header("The request's name in the log. It is the client's own `X-Request-ID` if that is valid.")
@@ -54,9 +63,6 @@ ETAG = {"ETag": header("The content's tag, for `If-None-Match`.")}
 UNAVAILABLE_REASON = "No model is ready, or the service has too many requests in progress"
 
 UNAVAILABLE = problem(503, UNAVAILABLE_REASON) | {"headers": RETRY_AFTER}
-UNAUTHORIZED = problem(401, "The request has no known API key") | {
-    "headers": {"WWW-Authenticate": header("The accepted authentication scheme.")}
-}
 UNCHANGED = {"description": "The content still has the tag in `If-None-Match`", "headers": ETAG}
 
 PICTURE_REFUSALS: dict[int | str, dict[str, Any]] = {

@@ -44,8 +44,8 @@ def replaced(output: Path) -> str:
     if newest.classes == DIGITS:
         classes = "digits"
     return (
-        f"a service of {output} now uses {newest.name} version {newest.version} ({classes}), {place}; "
-        "it will use the new version instead"
+        f"until the new version is published, a service of {output} uses {newest.name} version {newest.version} "
+        f"({classes}), {place}"
     )
 
 

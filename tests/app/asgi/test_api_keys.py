@@ -92,16 +92,21 @@ def test_the_key_is_checked_before_the_body_is_read(locked: Service) -> None:
     assert b"\r\nconnection: close\r\n" in reply
 
 
-def test_the_api_document_marks_the_paths_that_need_a_key(locked: Service, client: httpx.Client) -> None:
+def test_the_api_document_says_where_a_key_is_needed_or_may_be(locked: Service, client: httpx.Client) -> None:
+    keys: list[dict[str, list[str]]] = [{"bearer": []}, {"header": []}]
+
     with_keys, without_keys = (each.get("/openapi.json").json() for each in (locked.client, client))
 
-    schemes = with_keys["components"]["securitySchemes"]
-    assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
-    for path, operations in with_keys["paths"].items():
-        needs_key = locked.client.get(path).status_code == 401
-        for operation in operations.values():
-            assert ("401" in operation["responses"], "security" in operation) == (needs_key, needs_key), path
-    assert "securitySchemes" not in without_keys["components"]
+    for document, security in ((with_keys, keys), (without_keys, [{}, *keys])):
+        schemes = document["components"]["securitySchemes"]
+        assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
+        for path, operations in document["paths"].items():
+            reply = locked.client.get(path)
+            needs_key = reply.status_code == 401
+            for operation in operations.values():
+                described = operation["responses"].get("401", {"content": {}})["content"]
+                assert list(described) == ([reply.headers["content-type"]] if needs_key else []), path
+                assert operation.get("security") == (security if needs_key else None), path
 
 
 @cases(

@@ -92,8 +92,8 @@ def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_sa
     assert equal.code == 0, equal.err
     assert f"version {version} on the same test images: accuracy 1.0000" in equal.out
     shipped, own = (outcome.out.split("starting TensorFlow")[0] for outcome in (first, refused))
-    assert f"now uses mnist-dense version {SHIPPED_VERSION} (digits), the shipped version" in shipped
-    assert f"now uses mnist-dense version {version} (left, right), its newest version" in own
+    assert f"models uses mnist-dense version {SHIPPED_VERSION} (digits), the shipped version" in shipped
+    assert f"models uses mnist-dense version {version} (left, right), its newest version" in own
 
 
 def test_a_folder_with_too_high_a_number_is_named_and_does_not_set_the_number_of_the_new_version(

@@ -169,8 +169,14 @@ def shipped_version() -> int:
 
 @cache
 def shipped() -> FinderNetwork:
-    """Return that version, loaded once. Raises DamagedArtifact and GoldenMismatch."""
-    return FinderNetwork.load(SHIPPED / NAME / str(shipped_version()))
+    """Return that version, loaded once.
+
+    Raises DamagedArtifact and GoldenMismatch. Clients may read the message, so it names no folder of the machine.
+    """
+    try:
+        return FinderNetwork.load(SHIPPED / NAME / str(shipped_version()))
+    except ArtifactError as exc:
+        raise type(exc)(str(exc).replace(f"{SHIPPED}/", "")) from exc
 
 
 def contrasts(grey: Grey) -> Floats:

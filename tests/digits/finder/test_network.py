@@ -57,6 +57,17 @@ def test_a_damaged_version_is_refused_by_name(
     assert str(folder) in str(raised.value)
 
 
+def test_clients_do_not_learn_where_the_shipped_version_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shutil.copytree(SHIPPED / NAME / str(shipped_version()), tmp_path / NAME / "1")
+    (folder / "model.onnx").write_bytes(b"")
+    monkeypatch.setattr("digits.finder.network.SHIPPED", tmp_path)
+
+    with pytest.raises(DamagedArtifact, match=f"^{NAME}/1") as raised:
+        shipped.__wrapped__()
+
+    assert str(tmp_path) not in str(raised.value)
+
+
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_a_blank_picture_has_no_centres_and_no_ink(grey: int) -> None:
     maps = shipped().maps(np.full((37, 50), grey, np.uint8))

@@ -2,9 +2,7 @@
 
 import cv2
 import numpy as np
-import pytest
 
-from digits.errors import NoInk
 from digits.features import Grey
 from digits.finder.find import Finder
 from digits.finder.network import shipped
@@ -18,44 +16,18 @@ HEIGHT = 48
 """Height of the digits in pixels."""
 
 
-def written(*lines: str, seed: int = 3) -> Grey:
-    """Return lines of handwriting on white paper, uint8 (height, width)."""
-    rng = np.random.default_rng(seed)
-    hand, pen = Hand.drawn(rng), PENS["ballpoint"]
-    inks = [write(line, hand, pen, rng) for line in lines]
-    width = max(ink.shape[1] for ink in inks)
-    page = np.concatenate([np.pad(ink, ((0, 60), (0, width - ink.shape[1]))) for ink in inks])
+def written(number: str) -> Grey:
+    """Return a number in handwriting on white paper, uint8 (height, width)."""
+    rng = np.random.default_rng(3)
+    ink = write(number, Hand.drawn(rng), PENS["ballpoint"], rng).astype(np.float32)
     scale = HEIGHT / 240
-    page = cv2.resize(np.pad(page, 60).astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    page = cv2.resize(np.pad(ink, 60), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     grey: Grey = np.rint(255 - 200 * page).astype(np.uint8)
     return grey
 
 
 def encoded(grey: Grey) -> Picture:
     return Picture(cv2.imencode(".png", grey)[1].tobytes())
-
-
-@pytest.mark.parametrize("lines", [("407",), ("5283",), ("96", "350")], ids=" ".join)
-def test_each_line_of_digits_is_read(lines: tuple[str, ...], classifier: Classifier) -> None:
-    reading = read_number(classifier, encoded(written(*lines)))
-
-    assert reading["lines"] == list(lines)
-    assert [digit["line"] for digit in reading["digits"]] == [number for number, line in enumerate(lines) for _ in line]
-
-
-def test_a_box_is_in_pixels_of_the_picture(classifier: Classifier) -> None:
-    page = np.full((900, 1200), 255, np.uint8)
-    number = written("407")
-    page[600 : 600 + number.shape[0], 700 : 700 + number.shape[1]] = number
-
-    reading = read_number(classifier, encoded(page))
-
-    assert reading["lines"] == ["407"]
-    box = reading["digits"][0]["box"]
-    rows, columns = np.nonzero(page[:, : box.x + box.width + 3] < 128)
-    assert abs(box.x - columns.min()) < 8
-    assert abs(box.y - rows.min()) < 8
-    assert abs(box.height - np.ptp(rows)) < 12
 
 
 def test_a_comma_between_digits_is_a_mark_and_the_number_is_not_accepted(classifier: Classifier) -> None:
@@ -73,11 +45,6 @@ def test_a_comma_between_digits_is_a_mark_and_the_number_is_not_accepted(classif
     assert reading["accept"] is False
     set_accept(reading, "ignore")
     assert reading["accept"] is True
-
-
-def test_a_picture_without_ink_has_no_digit(classifier: Classifier) -> None:
-    with pytest.raises(NoInk, match="no ink found"):
-        read_number(classifier, encoded(np.full((60, 90), 240, np.uint8)))
 
 
 def test_a_digit_that_is_taken_out_is_not_found_again() -> None:

@@ -196,7 +196,7 @@ def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Cla
 def test_a_number_on_a_note_is_read_and_not_accepted_as_the_digit_that_the_note_looks_like(
     classifier: Classifier, mnist: Mnist
 ) -> None:
-    made = numbers("on a note on a table", mnist.pixels, mnist.labels, 20, np.random.default_rng(6))
+    made = numbers("on a note on a table", mnist.pixels, mnist.labels, 10, np.random.default_rng(0))
     several = [each.data for each in made if len(each.text) > 1]
 
     records = predict_files(classifier, several)
@@ -455,13 +455,13 @@ def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Cl
 
 def test_the_shadows_of_fingers_are_no_strokes_after_another_look(classifier: Classifier, mnist: Mnist) -> None:
     rng = np.random.default_rng(0)
-    pictures = [ON_PAPER["on paper under a hand"](digit, rng) for digit in mnist.pixels[:40]]
+    pictures = [ON_PAPER["on paper under a hand"](digit, rng) for digit in mnist.pixels[:20]]
 
     records = predict_files(classifier, pictures)
     numbers = [read_number(classifier, Picture(data)) for data in pictures]
 
-    assert sum(record["digit"] == label for record, label in zip(records, mnist.labels, strict=False)) >= 38
-    assert sum(number["text"] == str(label) for number, label in zip(numbers, mnist.labels, strict=False)) >= 38
+    assert sum(record["digit"] == label for record, label in zip(records, mnist.labels, strict=False)) >= 19
+    assert sum(number["text"] == str(label) for number, label in zip(numbers, mnist.labels, strict=False)) >= 19
 
 
 def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:

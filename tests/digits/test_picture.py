@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from PIL.GifImagePlugin import GifImageFile
 
 from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
@@ -19,7 +18,7 @@ from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.normalization.resize import resize
 from digits.picture import Picture, read_file
-from digits.pictures.decode import FORMATS, MAX_PIXELS, open_image
+from digits.pictures.decode import FORMATS, open_image
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -94,15 +93,12 @@ class TestGreyValues:
             pytest.param(PALETTE, CLEAR_FIRST, STEPS_WITHOUT_ZERO, EXACT, id="PNG, an alpha value per palette entry"),
             pytest.param(GREY, {"transparency": 0}, RAMP_WITHOUT_ZERO, EXACT, id="PNG, clear grey value"),
             pytest.param(RGBA, {}, ON_WHITE, EXACT, id="PNG, RGB with alpha"),
-            pytest.param(RGB, JPEG, RAMP, JPEG_LOSS, id="JPEG, RGB"),
             pytest.param(CMYK, JPEG, RAMP, JPEG_LOSS, id="JPEG, CMYK"),
             pytest.param(RGB, MPO, RAMP, JPEG_LOSS, id="JPEG with two pictures, as phones make them: first picture"),
             pytest.param(RGBA, WEBP, ON_WHITE, EXACT, id="WEBP, with alpha"),
-            pytest.param(RGB, BMP, RAMP, EXACT, id="BMP, RGB"),
             pytest.param(RGBA, BMP, RAMP, EXACT, id="BMP, whose fourth byte is not alpha"),
             pytest.param(PALETTE, {**GIF, **SECOND_FRAME}, STEPS, EXACT, id="GIF, animated: first frame"),
             pytest.param(ONE, {**TIFF, "compression": "group4"}, BLACK_AND_WHITE, EXACT, id="TIFF, fax"),
-            pytest.param(RGB, {**TIFF, "compression": "tiff_lzw"}, RAMP, EXACT, id="TIFF, RGB, LZW"),
             pytest.param(LA, TIFF, ON_WHITE, EXACT, id="TIFF, grey with alpha"),
             pytest.param(SIXTEEN_BIT, TIFF, RAMP, EXACT, id="TIFF, 16 bit"),
             pytest.param(GREY, {**TIFF, "big_tiff": True}, RAMP, EXACT, id="BigTIFF"),
@@ -157,18 +153,12 @@ class TestOrientation:
         8: lambda upright: upright.rotate(270, expand=True),
     }
 
-    @pytest.mark.parametrize(
-        ("options", "tolerance"),
-        [({}, EXACT), (JPEG, JPEG_LOSS), (WEBP, EXACT), (TIFF, EXACT)],
-        ids=["PNG", "JPEG", "WEBP", "TIFF"],
-    )
+    @pytest.mark.parametrize("options", [{}, WEBP, TIFF], ids=["PNG", "WEBP", "TIFF"])
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_a_rotated_picture_becomes_upright(self, orientation: int, options: dict[str, Any], tolerance: int) -> None:
+    def test_a_rotated_picture_becomes_upright(self, orientation: int, options: dict[str, Any]) -> None:
         data = oriented(self.stored[orientation](GREY), orientation, **options)
 
-        pixels = grey(data)
-
-        np.testing.assert_allclose(pixels.astype(int), RAMP.astype(int), rtol=0, atol=tolerance)
+        np.testing.assert_array_equal(grey(data), RAMP)
 
     @pytest.mark.parametrize(
         "data",
@@ -238,13 +228,6 @@ class TestLimits:
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
 
-    @pytest.mark.parametrize("before", [b"", b"seven", b"!\xfe\0\1a\0", b"!\xff\0\1a\0"])
-    def test_opening_a_gif_takes_no_memory_for_what_is_left_of_its_frame(self, before: bytes) -> None:
-        opened = open_image(gif(7000, 7000, before, disposal=2), MAX_PIXELS)
-
-        assert isinstance(opened, GifImageFile)
-        assert opened.dispose is None
-
     @pytest.mark.parametrize(
         ("data", "stays_open"),
         [
@@ -309,8 +292,7 @@ class TestRefusals:
     @pytest.mark.parametrize("format_", FORMATS)
     @pytest.mark.parametrize("share", [0.5, 0.9])
     def test_a_picture_cut_short_is_refused(self, format_: str, share: float, mnist: Mnist) -> None:
-        large = mnist.pixels[:400:20].reshape(-1, 28)
-        data = encoded(large, format=format_)
+        data = encoded(mnist.pixels[:400:20].reshape(-1, 28), format=format_)
 
         with pytest.raises(InvalidImage):
             grey(data[: int(len(data) * share)])
@@ -411,9 +393,8 @@ class TestLargeJpeg:
         assert np.corrcoef(normalized.pixels.ravel(), whole.pixels.ravel())[0, 1] > 0.95
         assert normalized.steps == ("inverted", "cropped", "centered")
 
-    @pytest.mark.parametrize("field", [60, 150, 300])
-    def test_a_small_digit_is_read_from_the_whole_picture(self, field: int, photo: Callable[..., Image.Image]) -> None:
-        data = encoded(photo(field), **JPEG)
+    def test_a_small_digit_is_read_from_the_whole_picture(self, photo: Callable[..., Image.Image]) -> None:
+        data = encoded(photo(150), **JPEG)
 
         np.testing.assert_array_equal(Picture(data).prepare("auto").pixels, normalize(grey(data)).pixels)
 

@@ -14,10 +14,8 @@ from digits.features import Floats, Grey
 from digits.finder.read import read_number
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
-from digits.normalization.light import even_light
 from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.page import find_page
-from digits.normalization.paper import even_paper
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -204,30 +202,6 @@ def test_a_number_on_a_note_is_read_and_not_accepted_as_the_digit_that_the_note_
 
     assert not any(record["accept"] for record in records)
     assert sum(len(text) > 1 for text in texts) >= 0.9 * len(several)
-
-
-@pytest.mark.parametrize("inverted", [False, True], ids=["dark ink", "light ink"])
-def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
-    sheet = written(three, *((60, 230) if inverted else (220, 60)))
-    uneven = cv2.resize(falling(sheet), (128, 128), interpolation=cv2.INTER_AREA)
-
-    evened = even_light(uneven)
-
-    assert even_paper(uneven) is None
-    assert evened is not None
-    ink = cv2.resize(np.pad(three, 50), (128, 128), interpolation=cv2.INTER_AREA)
-    assert evened.is_ink_dark is not inverted
-    assert np.corrcoef(evened.coverage(uneven).ravel(), ink.ravel())[0, 1] > 0.95
-
-
-def test_a_thick_digit_is_not_searched_for_a_sheet_of_paper() -> None:
-    paper = np.full((128, 128), 220, np.uint8)
-    four = cv2.polylines(paper.copy(), [np.array([(64, 100), (64, 28), (30, 72), (98, 72)])], False, 60, 12)
-    sheet = cv2.rectangle(np.full((128, 128), 90, np.uint8), (30, 25), (100, 105), 220, -1)
-
-    found = [even_paper(picture) for picture in (four, sheet)]
-
-    assert [each is not None and each.is_solid for each in found] == [False, True]
 
 
 MARKS: dict[str, Callable[[Grey], Any]] = {

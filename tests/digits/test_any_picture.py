@@ -45,6 +45,7 @@ def drawn(seed: int) -> Grey:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
+@example(seed=5)  # has a mark that looks like a digit
 @example(seed=25619)
 @settings(max_examples=40)
 def test_any_picture_gives_digits_inside_of_it_or_is_refused(classifier: Classifier, seed: int) -> None:

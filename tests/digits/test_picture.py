@@ -3,7 +3,6 @@
 import os
 import re
 import struct
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.normalization.resize import resize
 from digits.picture import Picture, read_file
-from digits.pictures.decode import FORMATS, open_image
+from digits.pictures.decode import FORMATS
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -227,31 +226,6 @@ class TestLimits:
         assert Picture(make(height)).pixel_count == most
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
-
-    @pytest.mark.parametrize(
-        ("data", "stays_open"),
-        [
-            pytest.param(png(500, 500), True, id="PNG"),
-            pytest.param(webp(500, 500), False, id="WEBP"),
-            pytest.param((HEIC / "seven.heic").read_bytes(), False, id="HEIC"),
-            pytest.param(png(500, 500, rows=b"x" * 1_000_000), False, id="a long file"),
-        ],
-    )
-    def test_what_waits_for_its_turn_holds_no_memory_for_its_pixels(
-        self, data: bytes, monkeypatch: pytest.MonkeyPatch, *, stays_open: bool
-    ) -> None:
-        opened = []
-
-        def watched(*args: Any) -> Image.Image:
-            image = open_image(*args)
-            opened.append(weakref.ref(image))
-            return image
-
-        monkeypatch.setattr("digits.picture.open_image", watched)
-        picture = Picture(data)
-        picture.close_costly()
-
-        assert [image() is not None for image in opened] == [stays_open]
 
     def test_a_side_has_at_most_65535_pixels(self) -> None:
         assert Picture(png(1, 65_535)).size == (1, 65_535)

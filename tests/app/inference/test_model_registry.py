@@ -286,15 +286,6 @@ def test_a_folder_with_too_high_a_number_is_one_warning_for_each_name(
     assert registry.unready_reason() is None
 
 
-def test_the_folder_of_a_version_with_too_high_a_number_cannot_be_served(tmp_path: Path) -> None:
-    high = publish_tiny(tmp_path).folder.rename(tmp_path / artifact.NAME / "1234567890")
-
-    registry = refreshed(high)
-
-    assert not registry.started
-    assert "expected a version number of at most nine digits" in str(registry.unready_reason())
-
-
 def test_the_service_is_not_ready_if_a_version_that_computes_wrongly_cannot_be_loaded_again(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.families import light, stroked
-from benchmarks.quality.number_pictures import numbers
+from benchmarks.quality.marks import MARKED
 from benchmarks.quality.papers import ON_PAPER
 from digits.features import Floats, Grey
 from digits.finder.read import read_number
@@ -58,21 +58,35 @@ def falling(sheet: Grey, depth: float = 0.6) -> Grey:
     return lit
 
 
-def faintly_shadowed(sheet: Grey) -> Grey:
-    """Return a sheet with faint ink in falling light, partly under a shadow with a hard edge."""
-    shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)
-    faint = 220 - (220 - sheet.astype(np.float64)) * 0.75
-    noise = np.random.default_rng(2).normal(0, 3, faint.shape)
-    lit = falling(faint.astype(np.uint8)) * cv2.GaussianBlur(shadow, (0, 0), 1)
-    picture: Grey = np.clip(lit + noise, 0, 255).astype(np.uint8)
-    return picture
-
-
 def predict_files(classifier: Classifier, files: Sequence[bytes]) -> list[Prediction]:
     """Return the predictions for files, which are looked at again where that helps."""
     pictures = [Picture(data) for data in files]
     seen = [picture.prepare("auto") for picture in pictures]
     return predict(classifier, seen, lambda index, first: pictures[index].look_again(first))
+
+
+KINDS = {**MARKED, **ON_PAPER}
+MAY_MISS = {"long stems": 1, "overlined": 3}
+"""Digits of five that may be read wrongly. Of all other kinds, each is read."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_digit_on_any_paper_and_with_any_mark_is_read_or_not_accepted(
+    classifier: Classifier, mnist: Mnist, kind: str
+) -> None:
+    rng = np.random.default_rng(0)
+    chosen = slice(250, None, 1000)
+    files = [KINDS[kind](pixels, rng) for pixels in mnist.pixels[chosen]]
+
+    records = predict_files(classifier, files)
+    numbers = [read_number(classifier, Picture(data)) for data in files]
+
+    right = [record["digit"] == label for record, label in zip(records, mnist.labels[chosen], strict=True)]
+    assert right.count(False) <= MAY_MISS.get(kind, 0)
+    assert all(is_right or not record["accept"] for is_right, record in zip(right, records, strict=True))
+    assert [number["text"] == str(record["digit"]) for number, record in zip(numbers, records, strict=True)] == [
+        True
+    ] * 5
 
 
 def blank_beside(sheet: Grey) -> Grey:
@@ -83,8 +97,7 @@ def blank_beside(sheet: Grey) -> Grey:
 @pytest.mark.parametrize(
     "on_table",
     [
-        pytest.param(lambda sheet: lying(sheet, 90, 0, tilt=15), id="a dark table"),
-        pytest.param(lambda sheet: lying(sheet, 150, 12, tilt=15), id="a grey table"),
+        pytest.param(lambda sheet: lying(sheet, 90, 12, tilt=15), id="a dark table"),
         pytest.param(lambda sheet: lying(sheet, 250, -25, tilt=15), id="a table lighter than the sheet"),
         pytest.param(lambda sheet: lying(sheet, 90, 10)[:, 110:], id="a sheet that goes on outside of the picture"),
         pytest.param(blank_beside, id="a blank sheet beside it"),
@@ -98,28 +111,11 @@ def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
     assert (record["digit"], record["preprocessing"][0]) == (3, "rectified")
 
 
-def shadowed(ink: Floats) -> Grey:
-    sheet = written(ink).astype(np.float32)
-    soft = cv2.GaussianBlur(np.pad(np.full((120, 240), 0.5, np.float32), ((120, 0), (0, 0))), (0, 0), 12)
-    darker: Grey = (sheet * (1 - soft)).astype(np.uint8)
-    return darker
-
-
-def partly_shadowed(ink: Floats) -> Grey:
-    row = np.hstack([written(ink)] * 3)
-    shadow = np.ones(row.shape, np.float32)
-    shadow[20:220, 230:490] = 0.6
-    darker: Grey = np.rint(row * cv2.blur(shadow, (5, 5))).astype(np.uint8)
-    return darker
-
-
 @pytest.mark.parametrize(
     "draw",
     [
         pytest.param(written, id="a sheet"),
         pytest.param(lambda ink: cv2.rectangle(written(ink), (30, 30), (210, 210), 60, 8), id="a frame"),
-        pytest.param(shadowed, id="a shadow"),
-        pytest.param(partly_shadowed, id="a shadow on a part of what is written"),
         pytest.param(lambda ink: written(cv2.dilate(ink, np.ones((25, 25), np.uint8))), id="bold strokes"),
         pytest.param(
             lambda _: cv2.putText(np.full((200, 300), 255, np.uint8), "68", (40, 160), 0, 5, 0, 34),
@@ -130,39 +126,6 @@ def partly_shadowed(ink: Floats) -> Grey:
 )
 def test_what_is_no_sheet_with_ink_is_not_cut_out(three: Floats, draw: Callable[[Floats], Grey]) -> None:
     assert find_page(draw(three)) is None
-
-
-@pytest.mark.parametrize("border", [6, 14, 40])
-def test_a_black_picture_in_a_white_border_is_looked_at_without_the_border(
-    classifier: Classifier, mnist: Mnist, border: int
-) -> None:
-    inks = [cv2.resize(cv2.dilate(thin(mnist, digit), np.ones((9, 9))), (220, 220)) for digit in range(10)]
-    pictures = [np.pad(written(np.pad(ink, 40), paper=15, pen=240), border, constant_values=255) for ink in inks]
-
-    records = predict(classifier, [normalize(picture) for picture in pictures])
-
-    assert [record["digit"] for record in records] == list(range(10))
-
-
-def plot(pixels: Grey) -> Grey:
-    """Draw pixels as plotting libraries do, white on black, with a title and numbers at the axes."""
-    large = np.kron(pixels, np.ones((8, 8), np.uint8))
-    page = np.pad(large, ((50, 40), (40, 20)), constant_values=255)
-    cv2.putText(page, "label: 5", (90, 35), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1, cv2.LINE_AA)
-    for tick in range(0, 28, 5):
-        cv2.putText(page, str(tick), (10, 60 + 8 * tick), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA)
-        cv2.putText(page, str(tick), (40 + 8 * tick, 294), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA)
-    return page
-
-
-def test_a_plot_of_a_digit_is_read_without_its_labels(classifier: Classifier, mnist: Mnist) -> None:
-    plots = [normalize(plot(pixels)) for pixels in mnist.pixels[::250]]
-
-    records = predict(classifier, plots)
-
-    right = [record["digit"] == label for record, label in zip(records, mnist.labels[::250], strict=True)]
-    assert np.mean(right) >= 0.9
-    assert all(is_right or not record["accept"] for is_right, record in zip(right, records, strict=True))
 
 
 def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(classifier: Classifier, mnist: Mnist) -> None:
@@ -189,75 +152,6 @@ def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Cla
         assert dark.any()
         assert 130 < box.x + box.width / 2 < 270
     assert first.x < second.x
-
-
-def test_a_number_on_a_note_is_read_and_not_accepted_as_the_digit_that_the_note_looks_like(
-    classifier: Classifier, mnist: Mnist
-) -> None:
-    made = numbers("on a note on a table", mnist.pixels, mnist.labels, 10, np.random.default_rng(0))
-    several = [each.data for each in made if len(each.text) > 1]
-
-    records = predict_files(classifier, several)
-    texts = [read_number(classifier, Picture(data))["text"] for data in several]
-
-    assert not any(record["accept"] for record in records)
-    assert sum(len(text) > 1 for text in texts) >= 0.9 * len(several)
-
-
-MARKS: dict[str, Callable[[Grey], Any]] = {
-    "circled": lambda sheet: cv2.ellipse(sheet, (120, 120), (85, 95), 0, 20, 370, 60, 6),
-    "boxed": lambda sheet: cv2.rectangle(sheet, (45, 32), (195, 208), 60, 6),
-    "underlined": lambda sheet: cv2.line(sheet, (60, 200), (185, 197), 60, 6),
-}
-"""Draw a mark on a sheet in the same pen."""
-
-
-@pytest.mark.parametrize("mark", MARKS)
-@pytest.mark.parametrize("in_light", [np.copy, falling, faintly_shadowed], ids=["scan", "photo", "faint and shadowed"])
-def test_a_mark_in_the_same_pen_is_left_out(
-    classifier: Classifier, three: Floats, mark: str, in_light: Callable[[Grey], Grey]
-) -> None:
-    picture = in_light(MARKS[mark](written(three)))
-
-    (record,) = predict(classifier, [normalize(picture)])
-    number = read_number(classifier, Picture(encoded(picture)))
-
-    assert record["digit"] == 3
-    assert number["text"] == "3"
-
-
-def test_digits_in_a_box_that_the_finder_erases_in_part_are_not_one_digit(classifier: Classifier, mnist: Mnist) -> None:
-    inks = [stroked(mnist.pixels[mnist.labels == digit][0], 80, 6).astype(np.float32) for digit in (3, 7)]
-    middles = [ink[ink.shape[0] // 2 - 40 :, ink.shape[1] // 2 - 30 :][:80, :60] for ink in inks]
-    sheet = np.rint(220 - 160 * np.pad(np.hstack(middles), ((80, 80), (60, 60)))).astype(np.uint8)
-    cv2.rectangle(sheet, (45, 62), (195, 178), 60, 5)
-
-    number = read_number(classifier, Picture(encoded(faintly_shadowed(sheet))))
-
-    assert number["text"] == "37"
-
-
-LINES: dict[str, list[tuple[int, int, int]]] = {
-    "above": [(40, 42, 10)],
-    "two below": [(203, 203, 6), (217, 217, 6)],
-    "aslant below": [(210, 187, 8)],
-}
-"""Lines from left to right beyond a digit: their heights at both ends, and their widths."""
-
-
-@pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
-def test_lines_above_and_below_the_digit_are_left_out_or_the_answer_is_not_accepted(
-    classifier: Classifier, mnist: Mnist, lines: list[tuple[int, int, int]]
-) -> None:
-    sheets = [written(cv2.dilate(thin(mnist, digit), np.ones((9, 9)))) for digit in range(10)]
-    for sheet in sheets:
-        for left, right, width in lines:
-            cv2.line(sheet, (50, left), (190, right), 60, width)
-
-    records = predict(classifier, [normalize(sheet) for sheet in sheets])
-
-    assert sum(record["digit"] == digit for digit, record in enumerate(records)) >= 8
-    assert all(record["digit"] == digit or not record["accept"] for digit, record in enumerate(records))
 
 
 def five_with_a_bar(_: Floats) -> Any:
@@ -425,17 +319,6 @@ def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Cl
     predict(classifier, [clear, doubtful], lambda index, _first: asked.append(index))
 
     assert asked == [1]
-
-
-def test_the_shadows_of_fingers_are_no_strokes_after_another_look(classifier: Classifier, mnist: Mnist) -> None:
-    rng = np.random.default_rng(0)
-    pictures = [ON_PAPER["on paper under a hand"](digit, rng) for digit in mnist.pixels[:20]]
-
-    records = predict_files(classifier, pictures)
-    numbers = [read_number(classifier, Picture(data)) for data in pictures]
-
-    assert sum(record["digit"] == label for record, label in zip(records, mnist.labels, strict=False)) >= 19
-    assert sum(number["text"] == str(label) for number, label in zip(numbers, mnist.labels, strict=False)) >= 19
 
 
 def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:

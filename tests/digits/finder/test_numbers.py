@@ -10,6 +10,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.quality.families import cut, enlarged, on_paper
+from benchmarks.quality.number_pictures import numbers
+from benchmarks.quality.strangers import STRANGERS
 from digits.errors import NoInk
 from digits.features import Grey, to_features
 from digits.finder.read import Number, read_number
@@ -275,47 +277,12 @@ def test_a_number_that_the_edge_cuts_off_is_not_accepted(
     assert (number["lines"][0][:2], number["accept"]) == ("30", False)
 
 
-def slash(pen: Any, left: int) -> None:
-    pen.line((left, 40 + HEIGHT + 10, left + 30, 30), fill=0, width=6)
-
-
-def rings(pen: Any, left: int) -> None:
-    for x, y in ((left, 40), (left + 34, 40 + HEIGHT - 24)):
-        pen.ellipse((x, y, x + 20, y + 24), outline=0, width=5)
-
-
-def equals(pen: Any, left: int) -> None:
-    for y in (60, 80):
-        pen.line((left, y, left + 30, y), fill=0, width=5)
-
-
-def h(pen: Any, left: int) -> None:
-    for x in (left, left + 30):
-        pen.line((x, 40, x + 2, 40 + HEIGHT), fill=0, width=5)
-    pen.line((left + 5, 40 + HEIGHT // 2, left + 25, 40 + HEIGHT // 2 - 3), fill=0, width=4)
-
-
-def bracket(pen: Any, left: int) -> None:
-    pen.arc((left - 40, 28, left + 12, 40 + HEIGHT + 12), -75, 75, fill=0, width=6)
-
-
-def minus(pen: Any, left: int) -> None:
-    pen.line((2, 40 + HEIGHT // 2, 24, 40 + HEIGHT // 2), fill=0, width=5)
-
-
-def large_ring(pen: Any, left: int) -> None:
-    pen.ellipse((left, 40 - HEIGHT // 2, left + 100, 40 + HEIGHT + HEIGHT // 2), outline=0, width=6)
-
-
-@pytest.mark.parametrize("sign", [slash, rings, equals, h, bracket, minus, large_ring])
+@pytest.mark.parametrize("template", STRANGERS)
 def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
-    classifier: Classifier, written: list[Grey], sign: Callable[[Any, int], None]
+    classifier: Classifier, mnist: Mnist, template: str
 ) -> None:
-    paper = np.pad(page(written, "38"), ((0, 0), (0, 120)), constant_values=255)
-    signed = Image.fromarray(paper)
-    sign(ImageDraw.Draw(signed), int(np.flatnonzero((paper < 128).any(axis=0))[-1]) + 20)
+    made = numbers(f"like {template}", mnist.pixels, mnist.labels, 5, np.random.default_rng(0))
 
-    alone, beside = read(classifier, paper), read(classifier, signed)
+    answers = [read_number(classifier, Picture(each.data)) for each in made]
 
-    assert alone["accept"]
-    assert not beside["accept"]
+    assert [answer["accept"] for answer in answers] == [False] * 5

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.quality.families import light, stroked
+from benchmarks.quality.families import stroked
 from benchmarks.quality.marks import MARKED
 from benchmarks.quality.papers import ON_PAPER
 from digits.features import Floats, Grey
@@ -50,12 +50,6 @@ def lying(sheet: Grey, table: float, degrees: float, tilt: float = 0.0) -> Grey:
     matrix = cv2.getPerspectiveTransform(corners, seen.astype(np.float32))
     picture: Grey = cv2.warpPerspective(sheet, matrix, (SIDE, SIDE), borderValue=table)
     return picture
-
-
-def falling(sheet: Grey, depth: float = 0.6) -> Grey:
-    """Return a picture in light that falls off."""
-    lit: Grey = (sheet * light(sheet.shape, np.random.default_rng(3), depth=depth)).astype(np.uint8)
-    return lit
 
 
 def predict_files(classifier: Classifier, files: Sequence[bytes]) -> list[Prediction]:
@@ -319,14 +313,3 @@ def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Cl
     predict(classifier, [clear, doubtful], lambda index, _first: asked.append(index))
 
     assert asked == [1]
-
-
-def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:
-    for index in range(20):
-        data = encoded(falling(written(stroked(mnist.pixels[index], 140, 8)[:140, :140].astype(np.float32)), 0.4))
-
-        (record,) = predict_files(classifier, [data])
-        number = read_number(classifier, Picture(data))
-
-        assert number["text"] == str(record["digit"])
-        assert number["digits"][0]["probabilities"] == pytest.approx(record["probabilities"].tolist(), abs=1e-6)

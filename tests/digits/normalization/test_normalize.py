@@ -158,29 +158,6 @@ class TestDigits:
         assert similarity(normalized.pixels, digit(FIVE)) > 0.8
         assert classifier.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
 
-    @pytest.mark.parametrize(
-        "draw",
-        [
-            pytest.param(lambda pen: pen.rectangle((6, 6, 313, 313), outline=0, width=3), id="a frame"),
-            pytest.param(lambda pen: pen.line((0, 50, 320, 50), fill=60, width=2), id="a ruled line above"),
-            pytest.param(lambda pen: pen.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40), id="a table's edge"),
-        ],
-    )
-    def test_other_marks_are_left_out(self, draw: Callable[[Any], None], digit: Callable[[int], Grey]) -> None:
-        picture = Image.fromarray(page(digit(FIVE)))
-        draw(ImageDraw.Draw(picture))
-
-        normalized = normalize(np.asarray(picture))
-
-        assert similarity(normalized.pixels, normalize(page(digit(FIVE))).pixels) > 0.98
-
-    @pytest.mark.parametrize("turns", range(4))
-    def test_a_strip_of_shadow_beside_the_digit_is_left_out(self, turns: int, digit: Callable[[int], Grey]) -> None:
-        pencilled = 127 + np.rot90(page(digit(FIVE), 120, 80), -turns) // 2
-        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, 30 + 20 * turns), turns)
-
-        assert similarity(normalize(np.ascontiguousarray(beside_shadow)).pixels, digit(FIVE)) > 0.8
-
     def test_a_detached_bar_stays_and_specks_are_removed(self) -> None:
         def draw(pen: ImageDraw.ImageDraw) -> None:
             pen.line((100, 60, 180, 60), fill=0, width=14)

@@ -53,7 +53,7 @@ def run(classifier: Watched) -> Run:
 def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
     run: Run, classifier: Watched, pictures: Grey, data: st.DataObject
 ) -> None:
-    sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=12), label="pictures of each request")
+    sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=6), label="pictures of each request")
     as_floats = data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)), label="sent as floats")
     starts = data.draw(
         st.lists(st.integers(0, len(pictures) - 200), min_size=len(sizes), max_size=len(sizes)), label="which"

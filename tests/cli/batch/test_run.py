@@ -390,13 +390,11 @@ def linked_picture(picture: Path) -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("option", [(), ("--force",), ("--resume",)], ids=["alone", "--force", "--resume"])
-@each_command
+@pytest.mark.parametrize("options", ["predict", "predict --force", "read --resume"])
 def test_an_output_that_is_a_source_is_refused_and_nothing_is_written(
     digits: Digits,
     folder: Path,
-    command: str,
-    option: tuple[str, ...],
+    options: str,
     make: Callable[[Path], None],
     source: str,
     output: str,
@@ -409,7 +407,7 @@ def test_an_output_that_is_a_source_is_refused_and_nothing_is_written(
     make(Path("1.png"))
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
-    refused = digits(command, source, "--output", output, *option)
+    refused = digits(*options.split(), source, "--output", output)
 
     written = f"{output}.partial" if Path(f"{output}.partial").exists() else output
     expected = f"expected an output that is not a source, received the same file as the source {same}."

@@ -59,7 +59,7 @@ def predict_files(classifier: Classifier, files: Sequence[bytes]) -> list[Predic
     return predict(classifier, seen, lambda index, first: pictures[index].look_again(first))
 
 
-KINDS = {**MARKED, **ON_PAPER}
+KINDS: dict[str, Callable[[Grey, np.random.Generator], bytes]] = {**MARKED, **ON_PAPER}
 MAY_MISS = {"long stems": 1, "overlined": 3}
 """Digits of five that may be read wrongly. Of all other kinds, each is read."""
 

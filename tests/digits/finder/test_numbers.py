@@ -198,15 +198,6 @@ def test_the_bars_of_a_barcode_are_no_number(classifier: Classifier) -> None:
     assert read(classifier, paper)["accept"] is False
 
 
-@pytest.mark.parametrize("pen", [3, 6, 12])
-def test_a_sloping_line_is_one_mark_that_is_no_digit(classifier: Classifier, pen: int) -> None:
-    line = cv2.line(np.full((200, 220), 255, np.uint8), (30, 90), (190, 105), 0, pen)
-
-    number = read_number(classifier, Picture(encoded(line)))
-
-    assert [digit["is_digit"] for digit in number["digits"]] == [False]
-
-
 def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier, written: list[Grey]) -> None:
     line = "4027139586"
     sheet = Image.fromarray(page(written, *[line] * 30)).resize((440, 1820), Image.Resampling.BOX)
@@ -218,19 +209,6 @@ def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier,
     read_right = [sum(a == b for a, b in zip(read_line, line, strict=False)) for read_line in answer["lines"]]
     assert len(answer["lines"]) == 30
     assert sum(read_right) >= 290
-
-
-@pytest.mark.parametrize("lean", [0, 12], ids=["margin line", "pen on the paper"])
-def test_a_long_line_from_the_edge_is_no_digit(classifier: Classifier, written: list[Grey], lean: int) -> None:
-    paper = np.pad(page(written, "38"), ((100, 60), (60, 60)), constant_values=255)
-    height, width = paper.shape
-    lined = Image.fromarray(paper)
-    ImageDraw.Draw(lined).line((width - 40 + lean, 0, width - 40 - lean, height - 20), fill=0, width=9)
-
-    number = read(classifier, lined)
-
-    assert number["text"] == "38"
-    assert not (lean and number["accept"])
 
 
 @pytest.mark.parametrize(("digit", "share"), [(2, 0.5), (5, 0.4), (8, 0.5)])

@@ -15,7 +15,6 @@ from digits.finder.read import read_number
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
 from digits.normalization.normalize import Normalized, normalize
-from digits.normalization.page import find_page
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -103,23 +102,6 @@ def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
     (record,) = predict(classifier, [normalize(on_table(written(three, paper=210)))])
 
     assert (record["digit"], record["preprocessing"][0]) == (3, "rectified")
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        pytest.param(written, id="a sheet"),
-        pytest.param(lambda ink: cv2.rectangle(written(ink), (30, 30), (210, 210), 60, 8), id="a frame"),
-        pytest.param(lambda ink: written(cv2.dilate(ink, np.ones((25, 25), np.uint8))), id="bold strokes"),
-        pytest.param(
-            lambda _: cv2.putText(np.full((200, 300), 255, np.uint8), "68", (40, 160), 0, 5, 0, 34),
-            id="bold digits with holes",
-        ),
-        pytest.param(lambda _: lying(np.full((240, 160), 220, np.uint8), 90, 10), id="a blank sheet"),
-    ],
-)
-def test_what_is_no_sheet_with_ink_is_not_cut_out(three: Floats, draw: Callable[[Floats], Grey]) -> None:
-    assert find_page(draw(three)) is None
 
 
 def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(classifier: Classifier, mnist: Mnist) -> None:

@@ -53,10 +53,12 @@ def test_the_configuration_and_the_rules_are_valid() -> None:
 
 
 def test_each_alert_fires_exactly_when_it_should() -> None:
-    tested = promtool("test", "rules", MONITORING / "alerts_test.yml")
+    files = sorted(MONITORING.glob("*_test.yml"))
+
+    tested = promtool("test", "rules", *files)
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
-    cases = (MONITORING / "alerts_test.yml").read_text()
+    cases = "".join(file.read_text() for file in files)
     assert [rule["alert"] for rule in RULES if rule["alert"] not in cases] == []
 
 

@@ -107,6 +107,10 @@ class Service:
         """The address for gRPC that the service has printed."""
         return self.wait_for_line(r"grpc://([a-z0-9.]+:[0-9]+)")
 
+    @property
+    def grpc_port(self) -> int:
+        return int(self.grpc_target.rpartition(":")[2])
+
     def wait_until_ready(self) -> "Service":
         self.wait_for_status("/readyz", 200)
         return self

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_port_in_use_is_one_clear_line(service: Service) -> None:
-    ports = {"MNIST_PORT": str(service.port), "MNIST_GRPC_PORT": service.grpc_target.rpartition(":")[2]}
+    ports = {"MNIST_PORT": str(service.port), "MNIST_GRPC_PORT": str(service.grpc_port)}
 
     for name, port in ports.items():
         ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", name: port})
@@ -42,7 +42,7 @@ def test_one_port_for_both_protocols_is_refused_in_one_line() -> None:
 def test_during_the_start_nobody_else_can_listen_on_its_ports_and_clients_wait(start_service: StartService) -> None:
     service = start_service(MNIST_GRPC_PORT="0")
 
-    for port in (service.port, int(service.grpc_target.rpartition(":")[2])):
+    for port in (service.port, service.grpc_port):
         with pytest.raises(SystemExit, match="Address already in use"):
             listen("127.0.0.1", port)
     assert service.client.get("/startupz").status_code == 200
@@ -92,7 +92,7 @@ def test_localhost_answers_both_protocols_on_each_of_its_addresses(start_service
         listener.close()
         host = f"[{address}]" if ":" in address else address
         assert httpx.get(f"http://{host}:{service.port}/readyz").status_code == 200
-        with grpc.insecure_channel(f"{host}:{service.grpc_target.rpartition(':')[2]}") as channel:
+        with grpc.insecure_channel(f"{host}:{service.grpc_port}") as channel:
             assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
     environment = {"MNIST_HOST": "localhost", "MNIST_PORT": str(service.port)}
     assert fresh_python("-m", "app.healthcheck", environment=environment).returncode == 0

@@ -159,17 +159,6 @@ def test_the_prediction_sets_have_the_coverage_that_was_asked_for_or_else_the_mo
     assert (answer["coverage"], len(answer["prediction_set"])) == (coverage, size)
 
 
-def test_a_coverage_that_the_model_does_not_have_is_refused(digits: Digits, tmp_path: Path, files: list[Path]) -> None:
-    trusted = publish_trusted(tmp_path / "trusted")
-
-    ran = digits("predict", "--model-dir", trusted.root, "--coverage", "0.97", files[7])
-
-    assert ran.code == 2
-    assert "expected a coverage at which version 1000 has prediction sets" in " ".join(
-        ran.err.replace("│", " ").split()
-    )
-
-
 def test_a_line_about_one_digit_says_that_there_are_more(digits: Digits) -> None:
     ran = digits("predict", "--model-dir", SHIPPED, NUMBER)
 
@@ -203,8 +192,17 @@ def test_read_shows_the_marks_and_accepts_separators_only_if_they_are_ignored(
     assert number["accept"] is accept
 
 
-def test_marks_that_are_neither_counted_nor_ignored_are_refused(digits: Digits) -> None:
-    ran = digits("read", "--marks", "none", NUMBER)
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["predict", "--coverage", "0.97"], "expected a coverage at which version 1000 has prediction sets"),
+        (["read", "--marks", "none"], "'none' is not one of 'count', 'ignore'"),
+    ],
+)
+def test_an_unknown_choice_is_refused(digits: Digits, tmp_path: Path, arguments: list[str], reason: str) -> None:
+    trusted = publish_trusted(tmp_path / "trusted")
+
+    ran = digits(*arguments, "--model-dir", trusted.root, NUMBER)
 
     assert ran.code == 2
-    assert "'none' is not one of 'count', 'ignore'" in ran.err
+    assert reason in " ".join(ran.err.replace("│", " ").split())

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import cv2
 import numpy as np
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -45,7 +45,9 @@ def drawn(seed: int) -> Grey:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
+@example(seed=5)  # has a mark that looks like a digit
 @example(seed=25619)
+@settings(max_examples=40)
 def test_any_picture_gives_digits_inside_of_it_or_is_refused(classifier: Classifier, seed: int) -> None:
     picture = Image.fromarray(drawn(seed))
 

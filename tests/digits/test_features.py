@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from digits.errors import WrongSize
-from digits.features import FEATURES, to_features
+from digits.features import to_features
 from tests.conftest import Mnist
-
-
-def test_floats_in_0_to_1_are_not_scaled() -> None:
-    pixels = np.linspace(0, 1, FEATURES).reshape(1, 28, 28)
-
-    features = to_features(pixels)
-
-    np.testing.assert_array_equal(features, pixels.reshape(1, FEATURES).astype(np.float32))
-    assert features.dtype == np.float32
 
 
 def test_real_digits_become_the_lectures_features(mnist: Mnist) -> None:

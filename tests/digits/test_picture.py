@@ -3,7 +3,6 @@
 import os
 import re
 import struct
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from PIL.GifImagePlugin import GifImageFile
 
 from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
@@ -19,7 +17,7 @@ from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.normalization.resize import resize
 from digits.picture import Picture, read_file
-from digits.pictures.decode import FORMATS, MAX_PIXELS, open_image
+from digits.pictures.decode import FORMATS
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -94,15 +92,12 @@ class TestGreyValues:
             pytest.param(PALETTE, CLEAR_FIRST, STEPS_WITHOUT_ZERO, EXACT, id="PNG, an alpha value per palette entry"),
             pytest.param(GREY, {"transparency": 0}, RAMP_WITHOUT_ZERO, EXACT, id="PNG, clear grey value"),
             pytest.param(RGBA, {}, ON_WHITE, EXACT, id="PNG, RGB with alpha"),
-            pytest.param(RGB, JPEG, RAMP, JPEG_LOSS, id="JPEG, RGB"),
             pytest.param(CMYK, JPEG, RAMP, JPEG_LOSS, id="JPEG, CMYK"),
             pytest.param(RGB, MPO, RAMP, JPEG_LOSS, id="JPEG with two pictures, as phones make them: first picture"),
             pytest.param(RGBA, WEBP, ON_WHITE, EXACT, id="WEBP, with alpha"),
-            pytest.param(RGB, BMP, RAMP, EXACT, id="BMP, RGB"),
             pytest.param(RGBA, BMP, RAMP, EXACT, id="BMP, whose fourth byte is not alpha"),
             pytest.param(PALETTE, {**GIF, **SECOND_FRAME}, STEPS, EXACT, id="GIF, animated: first frame"),
             pytest.param(ONE, {**TIFF, "compression": "group4"}, BLACK_AND_WHITE, EXACT, id="TIFF, fax"),
-            pytest.param(RGB, {**TIFF, "compression": "tiff_lzw"}, RAMP, EXACT, id="TIFF, RGB, LZW"),
             pytest.param(LA, TIFF, ON_WHITE, EXACT, id="TIFF, grey with alpha"),
             pytest.param(SIXTEEN_BIT, TIFF, RAMP, EXACT, id="TIFF, 16 bit"),
             pytest.param(GREY, {**TIFF, "big_tiff": True}, RAMP, EXACT, id="BigTIFF"),
@@ -157,18 +152,12 @@ class TestOrientation:
         8: lambda upright: upright.rotate(270, expand=True),
     }
 
-    @pytest.mark.parametrize(
-        ("options", "tolerance"),
-        [({}, EXACT), (JPEG, JPEG_LOSS), (WEBP, EXACT), (TIFF, EXACT)],
-        ids=["PNG", "JPEG", "WEBP", "TIFF"],
-    )
+    @pytest.mark.parametrize("options", [{}, WEBP, TIFF], ids=["PNG", "WEBP", "TIFF"])
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_a_rotated_picture_becomes_upright(self, orientation: int, options: dict[str, Any], tolerance: int) -> None:
+    def test_a_rotated_picture_becomes_upright(self, orientation: int, options: dict[str, Any]) -> None:
         data = oriented(self.stored[orientation](GREY), orientation, **options)
 
-        pixels = grey(data)
-
-        np.testing.assert_allclose(pixels.astype(int), RAMP.astype(int), rtol=0, atol=tolerance)
+        np.testing.assert_array_equal(grey(data), RAMP)
 
     @pytest.mark.parametrize(
         "data",
@@ -238,38 +227,6 @@ class TestLimits:
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
 
-    @pytest.mark.parametrize("before", [b"", b"seven", b"!\xfe\0\1a\0", b"!\xff\0\1a\0"])
-    def test_opening_a_gif_takes_no_memory_for_what_is_left_of_its_frame(self, before: bytes) -> None:
-        opened = open_image(gif(7000, 7000, before, disposal=2), MAX_PIXELS)
-
-        assert isinstance(opened, GifImageFile)
-        assert opened.dispose is None
-
-    @pytest.mark.parametrize(
-        ("data", "stays_open"),
-        [
-            pytest.param(png(500, 500), True, id="PNG"),
-            pytest.param(webp(500, 500), False, id="WEBP"),
-            pytest.param((HEIC / "seven.heic").read_bytes(), False, id="HEIC"),
-            pytest.param(png(500, 500, rows=b"x" * 1_000_000), False, id="a long file"),
-        ],
-    )
-    def test_what_waits_for_its_turn_holds_no_memory_for_its_pixels(
-        self, data: bytes, monkeypatch: pytest.MonkeyPatch, *, stays_open: bool
-    ) -> None:
-        opened = []
-
-        def watched(*args: Any) -> Image.Image:
-            image = open_image(*args)
-            opened.append(weakref.ref(image))
-            return image
-
-        monkeypatch.setattr("digits.picture.open_image", watched)
-        picture = Picture(data)
-        picture.close_costly()
-
-        assert [image() is not None for image in opened] == [stays_open]
-
     def test_a_side_has_at_most_65535_pixels(self) -> None:
         assert Picture(png(1, 65_535)).size == (1, 65_535)
         with pytest.raises(ImageTooLarge, match="at most 65535 pixels per side, received a picture of 1x65536"):
@@ -309,8 +266,7 @@ class TestRefusals:
     @pytest.mark.parametrize("format_", FORMATS)
     @pytest.mark.parametrize("share", [0.5, 0.9])
     def test_a_picture_cut_short_is_refused(self, format_: str, share: float, mnist: Mnist) -> None:
-        large = mnist.pixels[:400:20].reshape(-1, 28)
-        data = encoded(large, format=format_)
+        data = encoded(mnist.pixels[:400:20].reshape(-1, 28), format=format_)
 
         with pytest.raises(InvalidImage):
             grey(data[: int(len(data) * share)])
@@ -395,25 +351,20 @@ def photo(mnist: Mnist) -> Callable[..., Image.Image]:
 class TestLargeJpeg:
     """A large JPEG is first decoded at a fraction of its size, which changes no answer."""
 
-    @pytest.mark.parametrize(
-        ("options", "is_rotated"),
-        [(JPEG, False), ({**JPEG, "progressive": True}, False), (JPEG, True)],
-        ids=["baseline", "progressive", "rotated"],
-    )
+    @pytest.mark.parametrize("progressive", [False, True])
     def test_a_large_digit_comes_out_upright_as_from_the_whole_picture(
-        self, options: dict[str, Any], is_rotated: bool, photo: Callable[..., Image.Image]
+        self, progressive: bool, photo: Callable[..., Image.Image]
     ) -> None:
-        upright = encoded(photo(1000), **options)
-        data = oriented(photo(1000).transpose(Image.Transpose.ROTATE_90), 6, **JPEG) if is_rotated else upright
+        options = JPEG | {"progressive": progressive}
+        rotated = oriented(photo(1000).transpose(Image.Transpose.ROTATE_90), 6, **options)
 
-        normalized, whole = Picture(data).prepare("auto"), normalize(grey(upright))
+        normalized, whole = Picture(rotated).prepare("auto"), normalize(grey(encoded(photo(1000), **options)))
 
         assert np.corrcoef(normalized.pixels.ravel(), whole.pixels.ravel())[0, 1] > 0.95
         assert normalized.steps == ("inverted", "cropped", "centered")
 
-    @pytest.mark.parametrize("field", [60, 150, 300])
-    def test_a_small_digit_is_read_from_the_whole_picture(self, field: int, photo: Callable[..., Image.Image]) -> None:
-        data = encoded(photo(field), **JPEG)
+    def test_a_small_digit_is_read_from_the_whole_picture(self, photo: Callable[..., Image.Image]) -> None:
+        data = encoded(photo(150), **JPEG)
 
         np.testing.assert_array_equal(Picture(data).prepare("auto").pixels, normalize(grey(data)).pixels)
 

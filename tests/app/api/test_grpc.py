@@ -7,7 +7,6 @@ from threading import Event
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2
@@ -16,7 +15,7 @@ from app.api.grpc.arrivals import MAX_ARRIVING
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel
 from tests.app.dialects import INFER, PHOTO, SEVEN, base64, triton_grpc
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, last_line, needs
+from tests.conftest import REPOSITORY, fresh_python, last_line, needs
 
 triton: Any = triton_grpc()
 SERVICE = "/inference.GRPCInferenceService"
@@ -55,30 +54,6 @@ def parsed(reply: bytes) -> Any:
 def seven(**changes: Any) -> dict[str, Any]:
     values = {"uint_contents": SEVEN.ravel().tolist()}
     return {"inputs": [{"name": "features", "datatype": "UINT8", "shape": [1, 784], "contents": values, **changes}]}
-
-
-FLOATS = {"fp32_contents": (SEVEN / 255).ravel().tolist()}
-FILES = {"bytes_contents": [base64(encoded(SEVEN))]}
-
-
-@cases(
-    "tensor",
-    {
-        "UINT8": {},
-        "FP32": {"datatype": "FP32", "contents": FLOATS},
-        "BYTES": {"datatype": "BYTES", "shape": [1], "contents": FILES},
-    },
-)
-def test_typed_contents_get_a_typed_reply(channel: grpc.Channel, tensor: dict[str, Any]) -> None:
-    reply = parsed(call(channel, INFER, message(seven(**tensor) | {"id": "42"})))
-
-    assert (reply.model_name, reply.model_version, reply.id) == (NAME, str(SHIPPED_VERSION), "42")
-    probabilities, digit = reply.outputs
-    assert (probabilities.name, probabilities.datatype, probabilities.shape) == ("probabilities", "FP32", [1, 10])
-    assert np.argmax(probabilities.contents.fp32_contents) == 7
-    assert (digit.name, digit.datatype, digit.shape) == ("digit", "INT64", [1])
-    assert digit.contents.int64_contents == [7]
-    assert not reply.raw_output_contents
 
 
 def test_the_trust_has_a_typed_reply(channel: grpc.Channel) -> None:

@@ -19,28 +19,6 @@ from tests.conftest import SHIPPED_VERSION, Published, edit_manifest, encoded, p
 INFER = f"{V2}/infer"
 
 
-def test_the_metadata_describes_the_tensors(service: Service) -> None:
-    assert service.client.get("/v2").json()["name"] == "digits"
-    assert service.client.get(V2).json() == {
-        "name": NAME,
-        "versions": [str(SHIPPED_VERSION)],
-        "platform": "onnx_onnxv1",
-        "inputs": [
-            {"name": "features", "datatype": "FP32", "shape": [-1, 784]},
-            {"name": "features", "datatype": "UINT8", "shape": [-1, 784]},
-            {"name": "features", "datatype": "BYTES", "shape": [-1]},
-        ],
-        "outputs": [
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
-            {"name": "digit", "datatype": "INT64", "shape": [-1]},
-            {"name": "accept", "datatype": "BOOL", "shape": [-1]},
-            {"name": "is_digit", "datatype": "BOOL", "shape": [-1]},
-            {"name": "novelty", "datatype": "FP32", "shape": [-1]},
-            {"name": "prediction_set", "datatype": "UINT8", "shape": [-1, 10]},
-        ],
-    }
-
-
 @cases(
     ("publish", "changes", "trust"),
     {

@@ -155,12 +155,6 @@ def bars(rows: int, columns: int) -> bytes:
     return encoded(picture)
 
 
-def test_a_picture_of_more_than_500_digits_is_refused(client: httpx.Client) -> None:
-    reply = read(client, bars(24, 24))
-
-    assert (reply.status_code, reply.json()["type"]) == (413, "urn:digits:too-many-digits")
-
-
 def test_more_digits_than_the_largest_batch_are_refused(limited: Service) -> None:
     enough = read(limited.client, bars(1, LIMITED_BATCH))
     too_many = read(limited.client, NUMBER, NUMBER)

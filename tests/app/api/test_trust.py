@@ -140,13 +140,6 @@ def test_saliency_is_the_output_of_the_network(client: httpx.Client, mnist: Mnis
     assert all("pixels" not in answer for answer in predictions)
 
 
-def test_fields_of_the_reply_may_be_named_in_any_order(client: httpx.Client, mnist: Mnist) -> None:
-    one, other = (answers(client, mnist.pixels[:1], include=names) for names in ("pixels,saliency", "saliency,pixels"))
-
-    assert one == other
-    assert {"pixels", "saliency"} <= one[0].keys()
-
-
 @pytest.mark.parametrize(
     ("manifests", "served"), [(0.95, 0.95), (None, 0.99)], ids=["its manifest says so", "its manifest says nothing"]
 )

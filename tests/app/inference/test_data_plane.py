@@ -1,30 +1,25 @@
-"""Only pictures that are not in MNIST form are normalized, and every prediction keeps its place."""
+"""What pictures take counts in the memory budget, and a version that appears meanwhile answers with its own ways."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from app.errors import NoRoom
-from app.inference import decoding
-from app.inference.batching import PASS_ROWS, Inference
+from app.inference.batching import Inference
 from app.inference.data_plane import DataPlane
-from app.inference.decoding import prepare_pictures
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from digits.errors import NoInk, TooManyDigits
-from digits.features import to_features
-from digits.normalization.mnist_form import Mode
-from digits.picture import Picture
-from tests.conftest import Mnist, encoded, publish_classes
+from tests.conftest import encoded, publish_classes
+
+NUMBER = (EXAMPLES / "number.jpg").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -34,70 +29,10 @@ def plane() -> DataPlane:
     return plane
 
 
-@pytest.fixture
-def digits(mnist: Mnist) -> NDArray[np.uint8]:
-    return mnist.pixels[:300]
-
-
-Infer = Callable[[PictureBatch], Inference]
-
-
-@pytest.fixture
-def infer(plane: DataPlane) -> Infer:
-    return lambda batch: asyncio.run(plane.infer(batch))
-
-
 def batch_of_numbers(plane: DataPlane, count: int) -> PictureBatch:
     batch = PictureBatch(encoded=[NUMBER] * count)
     batch.memory = Reservation(plane.memory_budget)
     return batch
-
-
-def steps(inference: Inference) -> list[tuple[str, ...]]:
-    return [tuple(prediction["preprocessing"]) for prediction in inference.predictions]
-
-
-@pytest.fixture
-def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    seen: list[int] = []
-
-    def watched(batch: PictureBatch, pictures: Mapping[int, Picture], indices: Sequence[int], mode: Mode) -> Any:
-        seen.extend(indices)
-        return prepare_pictures(batch, pictures, indices, mode)
-
-    monkeypatch.setattr(decoding, "prepare_pictures", watched)
-    return seen
-
-
-@pytest.mark.parametrize("count", [3, PASS_ROWS, PASS_ROWS + 1, 300])
-@pytest.mark.parametrize("floats", [False, True], ids=["bytes", "floats"])
-def test_one_picture_that_is_not_in_form_is_normalized_alone(
-    infer: Infer, normalized: list[int], digits: NDArray[np.uint8], count: int, floats: bool
-) -> None:
-    sent = digits[:count].copy()
-    sent[2] = 255 - sent[2]
-    pixels = to_features(sent).reshape(sent.shape) if floats else sent
-
-    result = infer(PictureBatch(pixels=pixels))
-
-    expected = infer(PictureBatch(pixels=digits[:count]))
-    assert normalized == [2]
-    np.testing.assert_allclose(result.scores.probabilities, expected.scores.probabilities, atol=1e-6)
-    np.testing.assert_allclose(to_features(result.pixels), to_features(digits[:count]), atol=1e-6)
-    assert steps(result) == [()] * 2 + [("inverted",)] + [()] * (count - 3)
-
-
-def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> None:
-    sent = digits[:4].copy()
-    sent[3] = 0
-
-    with pytest.raises(NoInk, match=r"^picture 4 of 4: no ink found") as raised:
-        infer(PictureBatch(pixels=sent, pointer="#/instances/{}"))
-
-    assert raised.value.pointer == "#/instances/3"
-
-
-NUMBER = (EXAMPLES / "number.jpg").read_bytes()
 
 
 def test_an_error_of_an_earlier_attempt_is_forgotten(tmp_path: Path) -> None:
@@ -116,7 +51,7 @@ def test_an_error_of_an_earlier_attempt_is_forgotten(tmp_path: Path) -> None:
 
     inference = asyncio.run(infer_meanwhile())
 
-    assert steps(inference) == [("resized",)] * 2
+    assert [tuple(prediction["preprocessing"]) for prediction in inference.predictions] == [("resized",)] * 2
     assert batch.errors == {}
 
 
@@ -130,14 +65,6 @@ def test_a_picture_for_which_there_is_no_room_can_be_reported(plane: DataPlane) 
 
     assert (result.numbers, result.digits.predictions) == ([], [])
     assert {index: type(error) for index, error in batch.errors.items()} == {0: NoRoom, 1: NoRoom}
-
-
-def test_the_pictures_of_a_request_are_refused_as_soon_as_they_have_too_many_digits_together() -> None:
-    plane = DataPlane(Settings(max_batch=10), Metrics())
-    plane.registry.refresh()
-
-    with pytest.raises(TooManyDigits, match=r"at most 10 digits together, found 12 on the first 3$"):
-        asyncio.run(plane.read(batch_of_numbers(plane, 9)))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def front(behind: Service) -> Iterator[Server]:
     needs("nginx")
-    with nginx(behind.port, int(behind.grpc_target.rpartition(":")[2])) as running:
+    with nginx(behind.port, behind.grpc_port) as running:
         yield running
 
 

@@ -25,7 +25,6 @@ from tests.conftest import (
     make_trust_graph,
     publish_tiny,
     publish_trusted,
-    renumber,
     rewrite,
     run_graph,
 )
@@ -273,17 +272,3 @@ class TestLoadNewest:
         shutil.rmtree(usable.folder)
         with pytest.raises(NoUsableModel, match=f"in this folder, found none; {re.escape(reason)}$"):
             load_newest(tmp_path)
-
-    def test_the_folder_of_one_version_can_be_named(self, tmp_path: Path, nothing_shipped: Path) -> None:
-        renumber(publish_tiny(nothing_shipped), 2)
-        older, newer = (publish_tiny(tmp_path / "own", seed) for seed in range(2))
-        copied = shutil.copytree(older.folder, tmp_path / "copy" / older.folder.name)
-
-        assert load_newest(older.folder)[0].manifest == older.manifest
-        assert load_newest(copied)[0].manifest == older.manifest
-        (newer.folder / MODEL).unlink()
-        for folder, reason in ((newer.folder, f"{newer.folder / MODEL}: missing"), (tmp_path / "own/7", "does not")):
-            with pytest.raises(NoUsableModel, match=re.escape(reason)):
-                load_newest(folder)
-        with pytest.raises(NoUsableModel, match="known versions: 1000"):
-            load_newest(older.folder, version=2)

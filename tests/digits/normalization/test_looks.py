@@ -1,23 +1,20 @@
 """A digit that is plain to see is found: on a sheet that lies on something, in falling light, with a mark around it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from benchmarks.quality.families import light, stroked
-from benchmarks.quality.number_pictures import numbers
+from benchmarks.quality.families import stroked
+from benchmarks.quality.marks import MARKED
 from benchmarks.quality.papers import ON_PAPER
 from digits.features import Floats, Grey
 from digits.finder.read import read_number
 from digits.model.classifier import Classifier
-from digits.model.predictions import predict
-from digits.normalization.light import even_light
+from digits.model.predictions import Prediction, predict
 from digits.normalization.normalize import Normalized, normalize
-from digits.normalization.page import find_page
-from digits.normalization.paper import even_paper
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -54,127 +51,62 @@ def lying(sheet: Grey, table: float, degrees: float, tilt: float = 0.0) -> Grey:
     return picture
 
 
-@pytest.mark.parametrize("table", [90, 150, 250], ids=["dark table", "grey table", "table lighter than the sheet"])
-@pytest.mark.parametrize("degrees", [0, 12, -25], ids=lambda each: f"turned by {each}")
-def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
-    classifier: Classifier, three: Floats, table: float, degrees: float
+def predict_files(classifier: Classifier, files: Sequence[bytes]) -> list[Prediction]:
+    """Return the predictions for files, which are looked at again where that helps."""
+    pictures = [Picture(data) for data in files]
+    seen = [picture.prepare("auto") for picture in pictures]
+    return predict(classifier, seen, lambda index, first: pictures[index].look_again(first))
+
+
+KINDS: dict[str, Callable[[Grey, np.random.Generator], bytes]] = {**MARKED, **ON_PAPER}
+MAY_MISS = {"long stems": 1, "overlined": 3}
+"""Digits of five that may be read wrongly. Of all other kinds, each is read."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_digit_on_any_paper_and_with_any_mark_is_read_or_not_accepted(
+    classifier: Classifier, mnist: Mnist, kind: str
 ) -> None:
-    picture = lying(written(three, paper=210), table, degrees, tilt=15)
+    rng = np.random.default_rng(0)
+    chosen = slice(250, None, 1000)
+    files = [KINDS[kind](pixels, rng) for pixels in mnist.pixels[chosen]]
 
-    (record,) = predict(classifier, [normalize(picture)])
+    records = predict_files(classifier, files)
+    numbers = [read_number(classifier, Picture(data)) for data in files]
 
-    assert record["digit"] == 3
-    assert record["preprocessing"][0] == "rectified"
-
-
-SYMBOLS = {
-    "triangle": [(160, 140), (160, 260), (260, 200)],
-    "square": [(150, 150), (250, 150), (250, 250), (150, 250)],
-    "minus": [(150, 190), (250, 190), (250, 210), (150, 210)],
-}
-
-
-@pytest.mark.parametrize("symbol", SYMBOLS)
-def test_the_hole_of_a_bold_0_is_not_read_and_a_disc_with_a_symbol_is_no_0(classifier: Classifier, symbol: str) -> None:
-    bold, disc = np.full((2, SIDE, SIDE), 230, np.uint8)
-    cv2.ellipse(bold, (200, 200), (85, 110), 0, 0, 360, 40, 90)
-    cv2.circle(disc, (200, 200), 120, 40, -1)
-    cv2.fillPoly(disc, [np.array(SYMBOLS[symbol])], 230)
-
-    seen = [normalize(each) for each in (bold, disc)]
-    files = [Picture(encoded(each)) for each in (bold, disc)]
-    zero, other = predict(classifier, seen, lambda index, first: files[index].look_again(first))
-
-    assert (zero["digit"], zero["accept"], other["accept"]) == (0, True, False)
+    right = [record["digit"] == label for record, label in zip(records, mnist.labels[chosen], strict=True)]
+    assert right.count(False) <= MAY_MISS.get(kind, 0)
+    assert all(is_right or not record["accept"] for is_right, record in zip(right, records, strict=True))
+    assert [number["text"] == str(record["digit"]) for number, record in zip(numbers, records, strict=True)] == [
+        True
+    ] * 5
 
 
-def test_a_sheet_may_go_on_outside_of_the_picture(classifier: Classifier, three: Floats) -> None:
-    picture = lying(written(three), 90, 10)[:, 110:]
+def blank_beside(sheet: Grey) -> Grey:
+    blank = lying(np.full((140, 140), 220, np.uint8), 90, 10)
+    return np.hstack([blank[:, 100:300], lying(sheet, 90, -10)])
 
-    (record,) = predict(classifier, [normalize(picture)])
+
+@pytest.mark.parametrize(
+    "on_table",
+    [
+        pytest.param(lambda sheet: lying(sheet, 90, 12, tilt=15), id="a dark table"),
+        pytest.param(lambda sheet: lying(sheet, 250, -25, tilt=15), id="a table lighter than the sheet"),
+        pytest.param(lambda sheet: lying(sheet, 90, 10)[:, 110:], id="a sheet that goes on outside of the picture"),
+        pytest.param(blank_beside, id="a blank sheet beside it"),
+    ],
+)
+def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
+    classifier: Classifier, three: Floats, on_table: Callable[[Grey], Grey]
+) -> None:
+    (record,) = predict(classifier, [normalize(on_table(written(three, paper=210)))])
 
     assert (record["digit"], record["preprocessing"][0]) == (3, "rectified")
 
 
-def shadowed(ink: Floats) -> Grey:
-    sheet = written(ink).astype(np.float32)
-    soft = cv2.GaussianBlur(np.pad(np.full((120, 240), 0.5, np.float32), ((120, 0), (0, 0))), (0, 0), 12)
-    darker: Grey = (sheet * (1 - soft)).astype(np.uint8)
-    return darker
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        pytest.param(written, id="a sheet"),
-        pytest.param(lambda ink: cv2.rectangle(written(ink), (30, 30), (210, 210), 60, 8), id="a frame"),
-        pytest.param(shadowed, id="a shadow"),
-        pytest.param(lambda ink: written(cv2.dilate(ink, np.ones((25, 25), np.uint8))), id="bold strokes"),
-    ],
-)
-def test_frames_shadows_and_bold_strokes_are_no_sheets(three: Floats, draw: Callable[[Floats], Grey]) -> None:
-    assert find_page(draw(three)) is None
-
-
-@pytest.mark.parametrize("size", [(240, 120), (240, 160), (200, 200)], ids=str)
-def test_a_blank_sheet_is_not_cut_out_and_is_no_digit(classifier: Classifier, size: tuple[int, int]) -> None:
-    blank = lying(np.full(size, 220, np.uint8), 90, 10)
-
-    (record,) = predict(classifier, [normalize(blank)])
-
-    assert find_page(blank) is None
-    assert record["accept"] is False
-
-
-def test_a_blank_sheet_beside_the_sheet_with_the_digit_is_not_looked_at(classifier: Classifier, three: Floats) -> None:
-    picture = np.hstack([lying(np.full((140, 140), 220, np.uint8), 90, 10)[:, 100:300], lying(written(three), 90, -10)])
-
-    (record,) = predict(classifier, [normalize(picture)])
-
-    assert (record["digit"], record["accept"], record["preprocessing"][0]) == (3, True, "rectified")
-
-
-@pytest.mark.parametrize("border", [6, 14, 40])
-def test_a_black_picture_in_a_white_border_is_looked_at_without_the_border(
-    classifier: Classifier, mnist: Mnist, border: int
-) -> None:
-    inks = [cv2.resize(cv2.dilate(thin(mnist, digit), np.ones((9, 9))), (220, 220)) for digit in range(10)]
-    pictures = [np.pad(written(np.pad(ink, 40), paper=15, pen=240), border, constant_values=255) for ink in inks]
-
-    records = predict(classifier, [normalize(picture) for picture in pictures])
-
-    assert [record["digit"] for record in records] == list(range(10))
-
-
-def plot(pixels: Grey) -> Grey:
-    """Draw pixels as plotting libraries do, white on black, with a title and numbers at the axes."""
-    large = np.kron(pixels, np.ones((8, 8), np.uint8))
-    page = np.pad(large, ((50, 40), (40, 20)), constant_values=255)
-    cv2.putText(page, "label: 5", (90, 35), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1, cv2.LINE_AA)
-    for tick in range(0, 28, 5):
-        cv2.putText(page, str(tick), (10, 60 + 8 * tick), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA)
-        cv2.putText(page, str(tick), (40 + 8 * tick, 294), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA)
-    return page
-
-
-def test_a_plot_of_a_digit_is_read_without_its_labels(classifier: Classifier, mnist: Mnist) -> None:
-    plots = [normalize(plot(pixels)) for pixels in mnist.pixels[::250]]
-
-    records = predict(classifier, plots)
-
-    right = [record["digit"] == label for record, label in zip(records, mnist.labels[::250], strict=True)]
-    assert np.mean(right) >= 0.9
-    assert all(is_right or not record["accept"] for is_right, record in zip(right, records, strict=True))
-
-
-@pytest.mark.parametrize("gap", [4, 8, 16])
-def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(
-    classifier: Classifier, mnist: Mnist, gap: int
-) -> None:
+def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(classifier: Classifier, mnist: Mnist) -> None:
     chosen = [int(np.flatnonzero(mnist.labels == digit)[1]) for digit in (3, 0, 7, 2, 8, 5)]
-    tiles = [
-        np.pad(np.kron(each, np.ones((4, 4), np.uint8)), gap, constant_values=255) for each in mnist.pixels[chosen]
-    ]
+    tiles = [np.pad(np.kron(each, np.ones((4, 4), np.uint8)), 8, constant_values=255) for each in mnist.pixels[chosen]]
     figure = np.pad(np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])]), 20, constant_values=255)
 
     (record,) = predict(classifier, [normalize(figure)])
@@ -184,23 +116,13 @@ def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(
     assert number["lines"] == ["307", "285"]
 
 
-@pytest.mark.parametrize("text", ["88", "00", "68"])
-def test_bold_digits_with_holes_are_no_sheets_beside_each_other(text: str) -> None:
-    paper = np.full((200, 300), 255, np.uint8)
-    cv2.putText(paper, text, (40, 160), cv2.FONT_HERSHEY_SIMPLEX, 5, 0, 34)
-
-    assert find_page(paper) is None
-
-
 def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Classifier, mnist: Mnist) -> None:
     inks = [stroked(mnist.pixels[mnist.labels == label][0], 100, 6) for label in (3, 7)]
     sheet = written(np.pad(np.hstack([ink[:110, :90] for ink in inks]), ((30, 30), (10, 10))))
     picture = lying(cv2.resize(sheet, (270, 250)), 90, 10)
 
-    number = read_number(classifier, Picture(encoded(picture)))
+    first, second = (digit["box"] for digit in read_number(classifier, Picture(encoded(picture)))["digits"])
 
-    assert len(number["digits"]) == 2
-    first, second = (digit["box"] for digit in number["digits"])
     for box in (first, second):
         dark = picture[box.y : box.y + box.height, box.x : box.x + box.width] < 120
         assert dark.any()
@@ -208,248 +130,21 @@ def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Cla
     assert first.x < second.x
 
 
-def test_a_doubtful_number_on_a_note_is_not_taken_for_one_digit_that_looks_like_the_note(
-    classifier: Classifier, mnist: Mnist
-) -> None:
-    pictures = numbers("on a note on a table", mnist.pixels, mnist.labels, 40, np.random.default_rng(0))
-
-    texts = [read_number(classifier, Picture(each.data))["text"] for each in pictures]
-
-    assert sum(len(text) > 1 for text in texts) >= 35
-
-
-def test_a_number_on_a_note_is_not_accepted_as_the_digit_that_the_note_looks_like(
-    classifier: Classifier, mnist: Mnist
-) -> None:
-    made = numbers("on a note on a table", mnist.pixels, mnist.labels, 20, np.random.default_rng(6))
-    files = [Picture(each.data) for each in made if len(each.text) > 1]
-
-    seen = [file.prepare("auto") for file in files]
-    records = predict(classifier, seen, lambda index, first: files[index].look_again(first))
-
-    assert not any(record["accept"] for record in records)
-
-
-def falling(sheet: Grey, depth: float = 0.6) -> Grey:
-    """Return a picture in light that falls off."""
-    lit: Grey = (sheet * light(sheet.shape, np.random.default_rng(3), depth=depth)).astype(np.uint8)
-    return lit
-
-
-def test_a_shadow_on_a_part_of_what_is_written_is_no_sheet(three: Floats) -> None:
-    row = np.hstack([written(three)] * 3)
-    shadow = np.ones(row.shape, np.float32)
-    shadow[20:220, 230:490] = 0.6
-
-    assert find_page(np.rint(row * cv2.blur(shadow, (5, 5))).astype(np.uint8)) is None
-    assert find_page(np.rint(np.where(shadow < 1, row, 120)).astype(np.uint8)) is not None
-
-
-@pytest.mark.parametrize("inverted", [False, True], ids=["dark ink", "light ink"])
-def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
-    sheet = written(three, *((60, 230) if inverted else (220, 60)))
-    uneven = cv2.resize(falling(sheet), (128, 128), interpolation=cv2.INTER_AREA)
-
-    evened = even_light(uneven)
-
-    assert even_paper(uneven) is None
-    assert evened is not None
-    ink = cv2.resize(np.pad(three, 50), (128, 128), interpolation=cv2.INTER_AREA)
-    assert evened.is_ink_dark is not inverted
-    assert np.corrcoef(evened.coverage(uneven).ravel(), ink.ravel())[0, 1] > 0.95
-
-
-def test_a_thick_digit_is_not_searched_for_a_sheet_of_paper() -> None:
-    paper = np.full((128, 128), 220, np.uint8)
-    four = cv2.polylines(paper.copy(), [np.array([(64, 100), (64, 28), (30, 72), (98, 72)])], False, 60, 12)
-    sheet = cv2.rectangle(np.full((128, 128), 90, np.uint8), (30, 25), (100, 105), 220, -1)
-
-    found = [even_paper(picture) for picture in (four, sheet)]
-
-    assert [each is not None and each.is_solid for each in found] == [False, True]
-
-
-MARKS: dict[str, Callable[[Grey], Any]] = {
-    "circled": lambda sheet: cv2.ellipse(sheet, (120, 120), (85, 95), 0, 20, 370, 60, 6),
-    "boxed": lambda sheet: cv2.rectangle(sheet, (45, 32), (195, 208), 60, 6),
-    "underlined": lambda sheet: cv2.line(sheet, (60, 200), (185, 197), 60, 6),
-}
-"""Draw a mark on a sheet in the same pen."""
-
-
-@pytest.mark.parametrize("mark", MARKS)
-@pytest.mark.parametrize("in_light", [lambda sheet: sheet, falling], ids=["scan", "photo"])
-def test_a_mark_in_the_same_pen_is_left_out(
-    classifier: Classifier, three: Floats, mark: str, in_light: Callable[[Grey], Grey]
-) -> None:
-    picture = in_light(MARKS[mark](written(three)))
-
-    (record,) = predict(classifier, [normalize(picture)])
-    number = read_number(classifier, Picture(encoded(picture)))
-
-    assert record["digit"] == 3
-    assert number["text"] == "3"
-
-
-LINES: dict[str, list[tuple[int, int, int]]] = {
-    "above": [(40, 42, 10)],
-    "two below": [(203, 203, 6), (217, 217, 6)],
-    "aslant below": [(210, 187, 8)],
-}
-"""Lines from left to right beyond a digit: their heights at both ends, and their widths."""
-
-
-@pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
-def test_lines_above_and_below_the_digit_are_left_out_or_the_answer_is_not_accepted(
-    classifier: Classifier, mnist: Mnist, lines: list[tuple[int, int, int]]
-) -> None:
-    sheets = [written(cv2.dilate(thin(mnist, digit), np.ones((9, 9)))) for digit in range(10)]
-    for sheet in sheets:
-        for left, right, width in lines:
-            cv2.line(sheet, (50, left), (190, right), 60, width)
-
-    records = predict(classifier, [normalize(sheet) for sheet in sheets])
-
-    assert sum(record["digit"] == digit for digit, record in enumerate(records)) >= 8
-    assert all(record["digit"] == digit or not record["accept"] for digit, record in enumerate(records))
-
-
-def test_the_bar_of_a_five_is_no_line_above_the_digit(classifier: Classifier) -> None:
+def five_with_a_bar(_: Floats) -> Any:
     body = cv2.ellipse(np.full((260, 220), 255, np.uint8), (105, 165), (38, 45), 0, -110, 130, 0, 8)
-    five = cv2.line(cv2.line(body, (88, 122), (92, 70), 0, 8), (92, 58), (150, 56), 0, 8)
-
-    (record,) = predict(classifier, [normalize(five)])
-
-    assert record["digit"] == 5
+    return cv2.line(cv2.line(body, (88, 122), (92, 70), 0, 8), (92, 58), (150, 56), 0, 8)
 
 
-def test_fingers_at_the_edge_are_not_joined_to_the_digit(classifier: Classifier) -> None:
+def one_above_fingers(_: Floats) -> Any:
     sheet = cv2.line(np.full((260, 260), 220, np.uint8), (125, 50), (128, 170), 60, 12)
     for x in (150, 183, 216):
         cv2.line(sheet, (x, 175), (x + 60, 290), 110, 18)
-
-    (record,) = predict(classifier, [normalize(sheet)])
-
-    assert (record["digit"], record["accept"]) == (1, True)
+    return sheet
 
 
-def question_mark(sheet: Grey) -> None:
-    cv2.ellipse(sheet, (110, 90), (38, 38), 0, -160, 80, 60, 10)
-    cv2.line(cv2.line(sheet, (116, 128), (110, 170), 60, 10), (110, 202), (110, 202), 60, 14)
-
-
-def cut_off(sheet: Grey) -> None:
-    cv2.ellipse(sheet, (260, 120), (60, 70), 0, 0, 360, 60, 10)
-
-
-def dot_in_its_loop(sheet: Grey) -> None:
-    cv2.circle(cv2.ellipse(sheet, (120, 130), (45, 70), 0, 0, 360, 60, 10), (120, 130), 9, 60, -1)
-
-
-def solid(sheet: Grey) -> None:
-    cv2.circle(sheet, (120, 130), 50, 60, -1)
-
-
-def play_button(sheet: Grey) -> None:
-    solid(sheet)
-    cv2.fillPoly(sheet, [np.array([(103, 100), (103, 160), (152, 130)])], 220)
-
-
-@pytest.mark.parametrize(
-    ("draw", "doubt"),
-    [
-        (question_mark, "dotted"),
-        (cut_off, "edge"),
-        (dot_in_its_loop, "inside"),
-        (solid, "solid"),
-        (play_button, "button"),
-    ],
-)
-def test_what_a_digit_does_not_have_is_a_doubt(
-    classifier: Classifier, draw: Callable[[Grey], None], doubt: str
-) -> None:
-    sheet = np.full((260, 240), 220, np.uint8)
-    draw(sheet)
-
-    (record,) = predict(classifier, [normalize(sheet)])
-    number = read_number(classifier, Picture(encoded(sheet)))
-
-    assert (record["doubts"], record["left_out"], record["accept"]) == ([doubt], 1, False)
-    assert (number["doubts"], number["left_out"], number["accept"]) == ([doubt], 1, False)
-
-
-def test_an_exponent_is_a_further_digit(classifier: Classifier, mnist: Mnist) -> None:
-    page = np.pad(written(thin(mnist, 5)), ((0, 0), (0, 60)), constant_values=220)
-    exponent = cv2.resize(written(thin(mnist, 3))[50:190, 70:170], (45, 58), interpolation=cv2.INTER_AREA)
-    page[20:78, 195:240] = exponent
-
-    (record,) = predict(classifier, [normalize(page)])
-
-    assert (record["doubts"], record["left_out"], record["accept"]) == (["neighbour"], 1, False)
-    assert read_number(classifier, Picture(encoded(page)))["accept"] is False
-
-
-def test_a_point_behind_the_digit_and_a_digit_that_touches_an_edge_do_not_count(
-    classifier: Classifier, three: Floats
-) -> None:
-    page = written(three)
-    point = cv2.circle(page.copy(), (200, 185), 7, 60, -1)
-
-    records = predict(classifier, [normalize(each) for each in (point, page[:, 20:], page[47:])])
-
-    assert [(record["digit"], record["accept"], record["doubts"]) for record in records] == [(3, True, [])] * 3
-    assert not any("left_out" in record for record in records)
-
-
-def faintly_shadowed(sheet: Grey) -> Grey:
-    """Return a sheet with faint ink in falling light, partly under a shadow with a hard edge."""
-    shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)
-    faint = 220 - (220 - sheet.astype(np.float64)) * 0.75
-    noise = np.random.default_rng(2).normal(0, 3, faint.shape)
-    lit = falling(faint.astype(np.uint8)) * cv2.GaussianBlur(shadow, (0, 0), 1)
-    picture: Grey = np.clip(lit + noise, 0, 255).astype(np.uint8)
-    return picture
-
-
-@pytest.mark.parametrize("mark", MARKS)
-def test_a_mark_that_the_finder_erases_in_part_is_left_out(classifier: Classifier, three: Floats, mark: str) -> None:
-    (record,) = predict(classifier, [normalize(faintly_shadowed(MARKS[mark](written(three))))])
-
-    assert record["digit"] == 3
-
-
-def test_digits_in_a_box_that_the_finder_erases_in_part_are_not_one_digit(classifier: Classifier, mnist: Mnist) -> None:
-    inks = [stroked(mnist.pixels[mnist.labels == digit][0], 80, 6).astype(np.float32) for digit in (3, 7)]
-    middles = [ink[ink.shape[0] // 2 - 40 :, ink.shape[1] // 2 - 30 :][:80, :60] for ink in inks]
-    sheet = np.rint(220 - 160 * np.pad(np.hstack(middles), ((80, 80), (60, 60)))).astype(np.uint8)
-    cv2.rectangle(sheet, (45, 62), (195, 178), 60, 5)
-
-    number = read_number(classifier, Picture(encoded(faintly_shadowed(sheet))))
-
-    assert number["text"] == "37"
-
-
-def test_a_printed_word_near_the_digit_is_left_out_and_the_answer_is_not_accepted(
-    classifier: Classifier, mnist: Mnist
-) -> None:
-    sheet = written(thin(mnist, 9))
-    cv2.putText(sheet, "Total No. 3", (60, 66), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 60, 2)
-
-    (record,) = predict(classifier, [normalize(sheet)])
-    number = read_number(classifier, Picture(encoded(sheet)))
-
-    assert (record["digit"], record["doubts"], record["left_out"], record["accept"]) == (9, ["specks"], 1, False)
-    assert (number["text"], number["accept"]) == ("9", False)
-
-
-def crossed_by_a_ring(ink: Floats) -> Grey:
+def three_across_a_ring(ink: Floats) -> Any:
     ring = cv2.ellipse(np.ones((240, 240), np.float32), (75, 150), (30, 30), 0, 0, 360, 0.65, 5, cv2.LINE_AA)
-    page: Grey = np.rint(written(ink) * ring).astype(np.uint8)
-    return page
-
-
-def zero(ink: Floats) -> Any:
-    return cv2.ellipse(written(0 * ink), (120, 120), (50, 80), 0, 0, 360, 60, 8)
+    return np.rint(written(ink) * ring).astype(np.uint8)
 
 
 def straight_eight(_: Floats) -> Any:
@@ -463,73 +158,132 @@ def outlined_nine(_: Floats) -> Any:
     return 220 - cv2.morphologyEx(nine, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
 
 
+def broken_nine(_: Floats) -> Any:
+    loop = cv2.ellipse(np.full((260, 220), 255, np.uint8), (110, 75), (32, 38), 0, 0, 360, 0, 8)
+    return cv2.line(loop, (138, 131), (126, 215), 0, 8)
+
+
+def seven_in_a_frame(_: Floats) -> Any:
+    page = cv2.rectangle(np.full((260, 260), 220, np.uint8), (60, 40), (190, 220), 60, 6)
+    seven = cv2.polylines(page, [np.array([(85, 75), (160, 75), (110, 222)])], False, 60, 8, cv2.LINE_AA)
+    return cv2.warpAffine(seven, cv2.getRotationMatrix2D((130, 130), 4, 1.0), (260, 260), borderValue=220)
+
+
 @pytest.mark.parametrize(
-    ("draw", "digit"),
+    ("draw", "digit", "is_accepted"),
     [
-        pytest.param(crossed_by_a_ring, 3, id="a digit across the ring of a cup"),
-        pytest.param(zero, 0, id="a zero in which nothing is written"),
-        pytest.param(straight_eight, 8, id="an eight that looks like a frame"),
-        pytest.param(outlined_nine, 9, id="an outline of a digit"),
+        pytest.param(three_across_a_ring, 3, None, id="a digit across the ring of a cup"),
+        pytest.param(
+            lambda ink: cv2.ellipse(written(0 * ink), (120, 120), (50, 80), 0, 0, 360, 60, 8), 0, None, id="0"
+        ),
+        pytest.param(
+            lambda _: cv2.ellipse(np.full((SIDE, SIDE), 230, np.uint8), (200, 200), (85, 110), 0, 0, 360, 40, 90),
+            *(0, True),
+            id="a bold 0, whose hole is no digit",
+        ),
+        pytest.param(straight_eight, 8, None, id="an eight that looks like a frame"),
+        pytest.param(outlined_nine, 9, None, id="an outline of a digit"),
+        pytest.param(broken_nine, 9, True, id="the loop and the stem of a broken nine"),
+        pytest.param(five_with_a_bar, 5, None, id="the bar of a five, which is no line above the digit"),
+        pytest.param(one_above_fingers, 1, True, id="fingers at the edge, which are not joined to the digit"),
+        pytest.param(lambda ink: cv2.circle(written(ink), (200, 185), 7, 60, -1), 3, True, id="a point behind"),
+        pytest.param(lambda ink: written(ink)[:, 20:], 3, True, id="a digit near an edge"),
+        pytest.param(lambda ink: written(ink)[47:], 3, True, id="a digit that touches an edge"),
+        pytest.param(seven_in_a_frame, 7, True, id="a digit that touches the turned frame around it"),
     ],
 )
 def test_what_looks_like_a_mark_does_not_change_the_answer(
-    classifier: Classifier, three: Floats, draw: Callable[[Floats], Grey], digit: int
+    classifier: Classifier, three: Floats, draw: Callable[[Floats], Grey], digit: int, is_accepted: bool | None
 ) -> None:
-    (record,) = predict(classifier, [normalize(draw(three))])
+    picture = encoded(draw(three))
 
-    assert (record["digit"], record.get("left_out")) == (digit, None)
+    (record,) = predict_files(classifier, [picture])
+    number = read_number(classifier, Picture(picture))
+
+    assert (record["digit"], number["text"]) == (digit, str(digit))
+    assert is_accepted is None or record["accept"] is is_accepted
+    assert is_accepted is None or (record["doubts"], record.get("left_out")) == ([], None)
 
 
-def test_the_eyes_and_the_mouth_of_a_face_are_seen_so_that_it_is_no_zero(classifier: Classifier) -> None:
-    face = cv2.ellipse(np.full((240, 240), 255, np.uint8), (120, 120), (60, 85), 0, 0, 360, 0, 8)
+def question_mark(sheet: Grey) -> None:
+    cv2.ellipse(sheet, (110, 90), (38, 38), 0, -160, 80, 60, 10)
+    cv2.line(cv2.line(sheet, (116, 128), (110, 170), 60, 10), (110, 202), (110, 202), 60, 14)
+
+
+def dot_in_its_loop(sheet: Grey) -> None:
+    cv2.circle(cv2.ellipse(sheet, (120, 130), (45, 70), 0, 0, 360, 60, 10), (120, 130), 9, 60, -1)
+
+
+def face(sheet: Grey) -> None:
+    cv2.ellipse(sheet, (120, 120), (60, 85), 0, 0, 360, 60, 8)
     for x in (98, 142):
-        cv2.circle(face, (x, 95), 6, 0, -1)
-    cv2.ellipse(face, (120, 140), (25, 20), 0, 20, 160, 0, 8)
-
-    (record,) = predict(classifier, [normalize(face)])
-
-    assert record["accept"] is False
-    assert normalize(face).pixels[10:13, 11:17].max() > 100
+        cv2.circle(sheet, (x, 95), 6, 60, -1)
+    cv2.ellipse(sheet, (120, 140), (25, 20), 0, 20, 160, 60, 8)
 
 
-@pytest.mark.parametrize("gap", [8, 14, 20])
-def test_the_loop_and_the_stem_of_a_broken_nine_are_one_digit(classifier: Classifier, gap: int) -> None:
-    loop = cv2.ellipse(np.full((260, 220), 255, np.uint8), (110, 75), (32, 38), 0, 0, 360, 0, 8)
-    nine = cv2.line(loop, (138, 117 + gap), (126, 215), 0, 8)
-
-    (record,) = predict(classifier, [normalize(nine)])
-    number = read_number(classifier, Picture(encoded(nine)))
-
-    assert (record["digit"], record["accept"]) == (9, True)
-    assert (number["text"], number["left_out"]) == ("9", 0)
+def play_button(sheet: Grey) -> None:
+    cv2.circle(sheet, (120, 130), 50, 60, -1)
+    cv2.fillPoly(sheet, [np.array([(103, 100), (103, 160), (152, 130)])], 220)
 
 
-@pytest.mark.parametrize("degrees", [0, 4], ids=["level", "turned"])
-def test_a_digit_that_touches_the_frame_around_it_is_read_without_the_frame(
-    classifier: Classifier, degrees: float
+@pytest.mark.parametrize(
+    ("draw", "doubts"),
+    [
+        pytest.param(question_mark, ["dotted"], id="a question mark"),
+        pytest.param(lambda sheet: cv2.ellipse(sheet, (260, 120), (60, 70), 0, 0, 360, 60, 10), ["edge"], id="cut off"),
+        pytest.param(dot_in_its_loop, ["inside"], id="a dot in a loop"),
+        pytest.param(lambda sheet: cv2.circle(sheet, (120, 130), 50, 60, -1), ["solid"], id="a disc"),
+        pytest.param(play_button, ["button"], id="a play button"),
+        pytest.param(face, ["inside"] * 3, id="a face"),
+    ],
+)
+def test_what_a_digit_does_not_have_is_a_doubt(
+    classifier: Classifier, draw: Callable[[Grey], object], doubts: list[str]
 ) -> None:
-    page = cv2.rectangle(np.full((260, 260), 220, np.uint8), (60, 40), (190, 220), 60, 6)
-    seven = cv2.polylines(page, [np.array([(85, 75), (160, 75), (110, 222)])], False, 60, 8, cv2.LINE_AA)
-    turn = cv2.getRotationMatrix2D((130, 130), degrees, 1.0)
-    picture = cv2.warpAffine(seven, turn, (260, 260), borderValue=220)
+    sheet = np.full((260, 240), 220, np.uint8)
+    draw(sheet)
+
+    (record,) = predict(classifier, [normalize(sheet)])
+    number = read_number(classifier, Picture(encoded(sheet)))
+
+    for answer in (record, number):
+        assert (answer["doubts"], answer["left_out"], answer["accept"]) == (doubts, len(doubts), False)
+
+
+def with_an_exponent(sheet: Grey, exponent: Grey) -> Any:
+    page = np.pad(sheet, ((0, 0), (0, 60)), constant_values=220)
+    page[20:78, 195:240] = cv2.resize(exponent[50:190, 70:170], (45, 58), interpolation=cv2.INTER_AREA)
+    return page
+
+
+def with_a_word(sheet: Grey, _: Grey) -> Any:
+    return cv2.putText(sheet, "Total No. 3", (60, 66), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 60, 2)
+
+
+@pytest.mark.parametrize(
+    ("digit", "draw", "doubt"),
+    [(5, with_an_exponent, "neighbour"), (9, with_a_word, "specks")],
+    ids=["exponent", "word"],
+)
+def test_a_further_digit_or_a_printed_word_is_a_doubt(
+    classifier: Classifier, mnist: Mnist, digit: int, draw: Callable[[Grey, Grey], Grey], doubt: str
+) -> None:
+    picture = draw(written(thin(mnist, digit)), written(thin(mnist, 3)))
 
     (record,) = predict(classifier, [normalize(picture)])
+    number = read_number(classifier, Picture(encoded(picture)))
 
-    assert (record["digit"], record["accept"]) == (7, True)
-    assert read_number(classifier, Picture(encoded(picture)))["text"] == "7"
+    assert (record["digit"], record["doubts"], record["left_out"], record["accept"]) == (digit, [doubt], 1, False)
+    assert number["accept"] is False
 
 
-def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_accepted(
-    classifier: Classifier, mnist: Mnist
-) -> None:
+def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_accepted(classifier: Classifier) -> None:
     circle = cv2.ellipse(np.full((240, 240), 255, np.uint8), (120, 120), (70, 100), 0, 0, 360, 0, 8)
     one = cv2.line(circle, (120, 75), (120, 165), 0, 8)
 
     (record,) = predict(classifier, [normalize(one)])
 
-    assert record["digit"] == 1
-    assert record["prediction_set"] == [0, 1]
-    assert record["accept"] is False
+    assert (record["digit"], record["prediction_set"], record["accept"]) == (1, [0, 1], False)
 
 
 def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Classifier, mnist: Mnist) -> None:
@@ -538,35 +292,6 @@ def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Cl
     doubtful = Normalized(noise, ("cropped", "centered"), other_look="network")
     asked: list[int] = []
 
-    def look_again(index: int, _first: Normalized) -> None:
-        asked.append(index)
-
-    predict(classifier, [clear, doubtful], look_again)
+    predict(classifier, [clear, doubtful], lambda index, _first: asked.append(index))
 
     assert asked == [1]
-
-
-def test_the_shadows_of_fingers_are_no_strokes_after_another_look(classifier: Classifier, mnist: Mnist) -> None:
-    rng = np.random.default_rng(0)
-    pictures = [ON_PAPER["on paper under a hand"](digit, rng) for digit in mnist.pixels[:40]]
-
-    records = [
-        predict(classifier, [Picture(data).prepare("auto")], lambda _, first: Picture(data).look_again(first))[0]  # noqa: B023
-        for data in pictures
-    ]
-    numbers = [read_number(classifier, Picture(data)) for data in pictures]
-
-    assert sum(record["digit"] == label for record, label in zip(records, mnist.labels, strict=False)) >= 38
-    assert sum(number["text"] == str(label) for number, label in zip(numbers, mnist.labels, strict=False)) >= 38
-
-
-def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:
-    for index in range(20):
-        picture = falling(written(stroked(mnist.pixels[index], 140, 8)[:140, :140].astype(np.float32)), 0.4)
-        data = encoded(picture)
-
-        (record,) = predict(classifier, [Picture(data).prepare("auto")], lambda _, one: Picture(data).look_again(one))  # noqa: B023
-        number = read_number(classifier, Picture(data))
-
-        assert number["text"] == str(record["digit"])
-        assert number["digits"][0]["probabilities"] == pytest.approx(record["probabilities"].tolist(), abs=1e-6)

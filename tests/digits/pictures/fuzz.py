@@ -81,9 +81,10 @@ SEEDS: dict[str, list[bytes]] = {
         encoded(SMALL["RGB"], format="GIF", disposal=2, loop=0, **TWO),
     ],
     "TIFF": [
-        encoded(SMALL["LA"], format="TIFF", compression="tiff_lzw"),
-        encoded(SMALL["1"], format="TIFF", compression="group4"),
-        encoded(SMALL["RGB"], format="TIFF", compression="jpeg"),
+        *(
+            encoded(SMALL[mode], format="TIFF", compression=compression)
+            for mode, compression in (("LA", "tiff_lzw"), ("1", "group4"), ("RGB", "jpeg"))
+        ),
         encoded(SMALL["CMYK"], format="TIFF", compression="tiff_adobe_deflate", dpi=(72, 72)),
         encoded(PALETTE, format="TIFF", compression="packbits"),
         encoded(SMALL["L"], format="TIFF", big_tiff=True),
@@ -107,12 +108,12 @@ def with_correct_checksums(data: bytes) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """Change, insert, delete, repeat or cut bytes of a picture, mostly in its header, or join it to another."""
+    """Change, insert, delete, repeat or cut bytes of a picture, mostly in its header."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 5))):
         reach = draw(st.sampled_from([32, 64, 128, len(data)]))
         at = draw(st.integers(0, max(0, min(reach, len(data)) - 1)))
-        match draw(st.sampled_from(["byte", "byte", "number", "number", "insert", "delete", "repeat", "join", "cut"])):
+        match draw(st.sampled_from(["byte", "byte", "number", "number", "insert", "delete", "repeat", "cut"])):
             case "byte":
                 data[at : at + 1] = bytes([draw(st.integers(0, 255))])
             case "number":
@@ -126,9 +127,6 @@ def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
             case "repeat":
                 part = data[at : at + draw(st.integers(1, 64))]
                 data[at:at] = part * draw(st.sampled_from([1, 10, 1000]))
-            case "join":
-                other = draw(st.sampled_from(seeds))
-                data[at:] = other[draw(st.integers(0, len(other))) :]
             case "cut":
                 del data[at:]
     return with_correct_checksums(bytes(data)) if data.startswith(b"\x89PNG") and draw(st.booleans()) else bytes(data)
@@ -160,14 +158,9 @@ def main() -> None:
     examples = int(sys.argv[1]) if len(sys.argv) > 1 else 1000  # of each format
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
-    every = [data for seeds in SEEDS.values() for data in seeds]
-    for name, seeds in {**SEEDS, "all of them": every}.items():
-        if sys.argv[2:] and name not in sys.argv[2:]:
-            continue
-        began = time.monotonic()
-        fuzz(seeds, examples)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"{name}: {examples} in {time.monotonic() - began:.0f} s, {peak} MB at most", flush=True)
+    for name in sys.argv[2:] or SEEDS:
+        fuzz(SEEDS[name], examples)
+        print(f"{name}: {examples}", flush=True)
 
 
 if __name__ == "__main__":

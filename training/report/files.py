@@ -44,8 +44,8 @@ def render(
         files["history.png"] = figures.curves(history)
     if assessment:
         files["confusion.png"] = figures.confusion(assessment, data.classes)
-        if len(assessment.mistakes):
-            files["mistakes.png"] = figures.mistakes(assessment, data)
+        for name, index in model_card.shown_mistakes(assessment).items():
+            files[f"{name}.png"] = figures.picture(data.x_test[index])
     if trust:
         files["reliability.png"] = figures.reliability_diagrams(trust)
         if any(len(each.pixels) for each in trust.detection.values()):

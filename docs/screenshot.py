@@ -31,7 +31,7 @@ NUMBER: list[Stroke] = [
     [(0.34, 0.42), (0.32, 0.57), (0.30, 0.74)],
     [(0.6 + 0.1 * math.sin(turn), 0.5 - 0.2 * math.cos(turn)) for turn in np.linspace(0, 2 * np.pi, 20).tolist()],
     [(0.84, 0.32), (0.94, 0.30), (1.04, 0.29), (0.99, 0.43), (0.94, 0.57), (0.90, 0.73)],
-    [(1.29, 0.29), (1.28, 0.42), (1.27, 0.57), (1.26, 0.72)],
+    [(1.25, 0.33), (1.29, 0.29), (1.28, 0.42), (1.27, 0.57), (1.26, 0.72)],
 ]
 """4071."""
 
@@ -81,7 +81,7 @@ def save_screenshots(url: str) -> None:
         page.get_by_role("button", name="Start over").click()
         page.get_by_role("button", name="Train it here").click()
         page.get_by_role("button", name="Start", exact=True).click()
-        expect(page.locator("#training-state")).to_contain_text("Epoch 2.1", timeout=120_000)
+        expect(page.locator("#training-state")).to_have_text(re.compile("^Epoch [2-9]"), timeout=120_000)
         save(page, "training.png")
         page.get_by_role("button", name="Look inside").click()
         page.get_by_role("button", name="Clear").click()

@@ -30,6 +30,8 @@ router = direct_router("Predict")
 async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query()]) -> Reply:
     """Recognize the digit in a picture that was drawn, scanned or photographed, dark on light or light on dark.
 
+    `curl -F file=@seven.png http://127.0.0.1:8000/predict`
+
     Several pictures get a list of predictions, in the order sent.
     """
     service = request.service
@@ -52,6 +54,8 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
 )
 async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) -> Reply:
     """Read all digits on a picture: lines from top to bottom, and the digits of each line from left to right.
+
+    `curl -F file=@number.jpg http://127.0.0.1:8000/read`
 
     Digits may touch. Each has a box and says how far to trust it.
     """

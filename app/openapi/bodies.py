@@ -54,8 +54,8 @@ _JSON_BODIES = [
 PREDICT_BODY = {
     "required": True,
     "content": {
-        JSON: {"schema": {"oneOf": _JSON_BODIES}, "examples": json_examples()},  # first, for /docs to send it at once
-        **_picture_bodies("An encoded picture of one digit, of any size.", "one prediction"),
+        **_picture_bodies("An encoded picture of one digit, of any size.", "one prediction"),  # first in /docs
+        JSON: {"schema": {"oneOf": _JSON_BODIES}, "examples": json_examples()},
         RAW: _binary(
             f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "
             "bytes."

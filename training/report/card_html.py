@@ -1,7 +1,7 @@
 """Render a model card as HTML. The service shows it within its page, so that serving needs no Markdown."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -13,15 +13,15 @@ from markdown_it.token import Token
 from digits.model.artifact import Manifest
 from digits.model.classes import DIGITS
 
-_SHOWN_ROWS = 12  # A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open.
-
 _NUMBER = re.compile(r"|[<>]?[-−+]?\d[\d., ]*%?( to \d[\d.]*)?")
 
 
-def render(card: str, manifest: Manifest) -> str:
+def render(card: str, manifest: Manifest, sizes: Mapping[str, tuple[int, int]]) -> str:
     """Return a card, which is Markdown, as HTML, with links to its sections and a summary below its title.
 
-    Figures are at `report/NAME`, relative to the service's page. HTML in the Markdown becomes text.
+    Figures are at `report/NAME`, relative to the service's page. `sizes` are their widths and heights in pixels, by
+    name. They keep their places until they have loaded. HTML in the Markdown becomes text. Each subsection is folded
+    below its heading, so that the card is short.
     """
     # Unlike the preset `commonmark`, this one has tables and no raw HTML.
     markdown = MarkdownIt("js-default", renderer_cls=_Renderer)
@@ -29,32 +29,31 @@ def render(card: str, manifest: Manifest) -> str:
     tokens = markdown.parse("\n\n".join((title, _summary(manifest), sections)))
     contents = _contents(tokens)
     _align_numbers(tokens)
-    html: str = markdown.renderer.render(tokens, markdown.options, {})
+    html: str = markdown.renderer.render(_fold_subsections(tokens), markdown.options, dict(sizes))
     return contents + html
 
 
 class _Renderer(RendererHTML):
     """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks.
 
-    Wide tables and figures scroll, also with the keyboard, and long tables are folded.
+    Wide tables and figures scroll, also with the keyboard. A picture in a link is part of its text.
     """
-
-    _is_folded = False  # whether the current table is folded; tables contain no tables
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         image = tokens[idx]
-        image.attrs["src"] = f"report/{image.attrs['src']}"
-        return f'<span class="wide" tabindex="0">{super().image(tokens, idx, options, env)}</span>'
+        name = str(image.attrs["src"])
+        image.attrs["src"] = f"report/{name}"
+        if name in env:
+            image.attrs["width"], image.attrs["height"] = env[name]
+        html = super().image(tokens, idx, options, env)
+        is_in_link = idx > 0 and tokens[idx - 1].type == "link_open"
+        return html if is_in_link else f'<span class="wide" tabindex="0">{html}</span>'
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        first_line, end = tokens[idx].map or [0, 0]
-        rows = end - first_line - 2  # without the header and the line below it
-        self._is_folded = rows > _SHOWN_ROWS
-        fold = f"<details><summary>Table of {rows} rows</summary>" if self._is_folded else ""
-        return f'{fold}<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
+        return f'<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return self.renderToken(tokens, idx, options, env) + ("</div></details>" if self._is_folded else "</div>")
+        return f"{self.renderToken(tokens, idx, options, env)}</div>"
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         if style := tokens[idx].attrs.pop("style", None):  # text-align:left, center or right
@@ -65,7 +64,7 @@ class _Renderer(RendererHTML):
 
 
 def _summary(manifest: Manifest) -> str:
-    """Return what a version reads, how well, and when not to use it: five lines of Markdown with one picture."""
+    """Return what a version reads, how well, and when not to use it: five lines of Markdown."""
     what = "one of the ten digits" if manifest.classes == DIGITS else f"one of {len(manifest.classes)} classes"
     lines = [f"**It reads** a 28x28 picture as {what}, with a probability for each."]
     test = manifest.metrics.get("test", {})
@@ -80,7 +79,7 @@ def _summary(manifest: Manifest) -> str:
         "**Have a person check** each answer that has no `accept: true`.",
         "**Do not use it** for decisions about people that nobody checks.",
     ]
-    return "\n".join(f"- {line}" for line in lines) + "\n\n![Samples of the data with their labels](samples.png)"
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _contents(tokens: list[Token]) -> str:
@@ -92,6 +91,27 @@ def _contents(tokens: list[Token]) -> str:
         words = "".join(part.content for part in title.children or ())
         links.append(f'\n    <li><a href="#section-{number}">{escape(words)}</a></li>')
     return f'<nav aria-label="Contents">\n  <ol>{"".join(links)}\n  </ol>\n</nav>\n'
+
+
+def _fold_subsections(tokens: list[Token]) -> list[Token]:
+    """Fold what is below each heading of the third level, up to the next heading of this level or above."""
+    folded: list[Token] = []
+    is_open = False
+    for token in tokens:
+        if token.type == "heading_open" and token.tag in {"h2", "h3"}:
+            if is_open:
+                folded.append(_html("</details>\n"))
+            is_open = token.tag == "h3"
+            if is_open:
+                folded.append(_html("<details><summary>"))
+        folded.append(token)
+        if token.type == "heading_close" and token.tag == "h3":
+            folded.append(_html("</summary>\n"))
+    return [*folded, _html("</details>\n")] if is_open else folded
+
+
+def _html(content: str) -> Token:
+    return Token("html_block", "", 0, content=content)
 
 
 def _align_numbers(tokens: list[Token]) -> None:

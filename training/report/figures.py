@@ -35,18 +35,11 @@ def samples(data: LabelledImages) -> bytes:
     return _grid(data.x_train[chosen], [_short(data.classes[label]) for label in data.y_train[chosen]])
 
 
-def mistakes(assessment: Assessment, data: LabelledImages) -> bytes:
-    """Draw the most confident mistakes: true class, predicted class and its probability. There is at least one."""
-    chosen = assessment.mistakes[: _ROWS * _COLUMNS]
-    names = [_short(name) for name in data.classes]
-    true_to_predicted = "{} → {} {:.0%}" if data.classes == DIGITS else "{}\n→ {}\n{:.0%}"
-    titles = [
-        true_to_predicted.format(
-            names[data.y_test[index]], names[assessment.predicted[index]], assessment.confidence[index]
-        )
-        for index in chosen
-    ]
-    return _grid(data.x_test[chosen], titles)
+def picture(image: Grey) -> bytes:
+    """Return one image, (28, 28), as a PNG file with the same grey values, which the service can read."""
+    content = BytesIO()
+    Image.fromarray(image).save(content, format="png", optimize=True)
+    return content.getvalue()
 
 
 def corrections(shown: Corrections) -> bytes:

@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from io import StringIO
+from io import BytesIO, StringIO
 from itertools import chain, count
 from pathlib import Path
+
+from PIL import Image
 
 from digits.model.artifact import Manifest
 from digits.same_file import by_identity, identity
@@ -44,8 +46,8 @@ def render(
         files["history.png"] = figures.curves(history)
     if assessment:
         files["confusion.png"] = figures.confusion(assessment, data.classes)
-        if len(assessment.mistakes):
-            files["mistakes.png"] = figures.mistakes(assessment, data)
+        for name, index in model_card.shown_mistakes(assessment).items():
+            files[f"{name}.png"] = figures.picture(data.x_test[index])
     if trust:
         files["reliability.png"] = figures.reliability_diagrams(trust)
         if any(len(each.pixels) for each in trust.detection.values()):
@@ -60,7 +62,8 @@ def for_publication(files: dict[str, bytes], manifest: Manifest) -> dict[str, by
     """Return a report's files and the rendered card, which the service shows."""
     from training.report import card_html
 
-    return files | {_RENDERED_CARD: card_html.render(files[_CARD].decode(), manifest).encode()}
+    sizes = {name: Image.open(BytesIO(content)).size for name, content in files.items() if name.endswith(".png")}
+    return files | {_RENDERED_CARD: card_html.render(files[_CARD].decode(), manifest, sizes).encode()}
 
 
 def free_folder(chosen: Path | None, default: Path) -> Path:

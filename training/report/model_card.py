@@ -55,13 +55,8 @@ _PREPARED = {
     "the training pictures, which were prepared in the same way.",
 }
 
-_FIGURES = {
-    "history.png": "Loss and accuracy by epoch, for training and validation images",
-    "confusion.png": "Confusion matrix of the test set",
-    "mistakes.png": "The most confident mistakes: true {kind}, predicted {kind} and its probability",
-    "samples.png": "Samples of the data with their labels",
-    "corrections.png": "Corrected digits that the network has learned from",
-}
+_MISTAKES = 20
+"""Number of mistakes that the card shows."""
 
 
 def render(
@@ -73,13 +68,15 @@ def render(
     figures: Collection[str],
 ) -> str:
     """Return the card as Markdown. `figures` are the names of the report's, the rest is as in `files.render`."""
-    captions = {file: text.format(kind=kind_of(manifest.classes)) for file, text in _FIGURES.items()}
+    what, use = _purpose(manifest, assessment)
+    learned = manifest.corrections
     sections = [
         f"# Model card: {manifest.name}",
-        *_purpose(manifest, assessment),
-        f"## Results\n\n{_results(manifest, assessment)}",
-        *[f"![{text}]({file})\n\n{text}." for file, text in captions.items() if file in figures],
-        *([f"## Learned from corrections\n\n{_learned(manifest.corrections)}"] if manifest.corrections else []),
+        what,
+        "![Samples of the data with their labels](samples.png)",
+        use,
+        f"## Results\n\n{_results(manifest, data, assessment, figures)}",
+        *([f"## Learned from corrections\n\n{_learned(learned, figures)}"] if learned else []),
         f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
         f"## Limits\n\n{_limits(manifest)}",
         f"## Data and licence\n\n{_data(manifest, data)}",
@@ -89,25 +86,25 @@ def render(
     return "\n\n".join(sections) + "\n"
 
 
-def _purpose(manifest: Manifest, assessment: Assessment | None) -> list[str]:
+def _purpose(manifest: Manifest, assessment: Assessment | None) -> tuple[str, str]:
     """Return what the network recognizes, and the section on its intended use."""
     if manifest.classes == DIGITS:
-        return [
+        return (
             f"A network of dense layers that recognizes the handwritten digit in a {SIDE}x{SIDE} picture.",
             "## Intended use\n\nUse it for teaching, and to read single digits. The network reads MNIST's form: light "
             f"ink on a dark background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. "
             "The service brings other pictures to this form. Do not base important decisions on it without a human "
             "check.",
-        ]
+        )
     names = ", ".join(map(_as_text, manifest.classes))
     use = "Use it for teaching, and for pictures like those that it was trained with."
     if assessment and not assessment.is_better_than_chance:
         use = "This network is not better than chance. Do not use it."
-    return [
+    return (
         f"A network of dense layers that sorts {SIDE}x{SIDE} pictures into {len(manifest.classes)} classes: {names}.",
         f"## Intended use\n\n{use} {_PREPARED[manifest.preprocessing]} Do not base important decisions on it "
         "without a human check.",
-    ]
+    )
 
 
 def _data(manifest: Manifest, data: LabelledImages) -> str:
@@ -142,39 +139,66 @@ def _recipe(manifest: Manifest) -> str:
             rows.extend([f"{name}.{key}", inner] for key, inner in value.items())
         else:
             rows.append([name, value])
-    table = _table(["hyper-parameter", "value"], rows)
+    table = "\n\n### Hyper-parameters\n\n" + _table(["hyper-parameter", "value"], rows)
     if "pictures_per_epoch" in manifest.recipe:
         is_cross_fitted = manifest.calibration is not None and manifest.calibration.folds is not None
-        return f"{_OWN_RECIPE.format(end=_MEDIAN_EPOCH if is_cross_fitted else _BEST_EPOCH)}\n\n{table}"
+        return f"{_OWN_RECIPE.format(end=_MEDIAN_EPOCH if is_cross_fitted else _BEST_EPOCH)}{table}"
     if not _is_robust(manifest):
-        return table
+        return f"The network was trained on the training images as they are.{table}"
     crops = _CROPS.format(**manifest.recipe) if manifest.recipe.get("finder") else ""
-    return f"{_ROBUST}{crops}\n\n{table}"
+    return f"{_ROBUST}{crops}{table}"
 
 
-def _results(manifest: Manifest, assessment: Assessment | None) -> str:
+def _results(manifest: Manifest, data: LabelledImages, assessment: Assessment | None, figures: Collection[str]) -> str:
+    curves = ""
+    if "history.png" in figures:
+        curves = "\n\n### Training\n\n![Loss and accuracy by epoch, for training and validation images](history.png)"
     if assessment is None:
-        return "The network was not assessed. It may have been trained on the available images."
+        return f"The network was not assessed. It may have been trained on the available images.{curves}"
     splits = {split: metrics for split, metrics in manifest.metrics.items() if split != "test"}
     splits["test"] = assessment.metrics()
     overall = [[split, f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}"] for split, metrics in splits.items()]
-    by_class = assessment.by_class([_as_text(name) for name in manifest.classes])
-    mistakes = "" if len(assessment.mistakes) else " No test image was mistaken."
-    return "\n\n".join(
-        [
-            f"The test accuracy is {assessment.in_words()}. The interval is Wilson's. For comparison, "
-            f"{assessment.beside_chance()}.{mistakes}",
-            _table(["split", "loss", "accuracy"], overall),
-            _table([kind_of(manifest.classes), "precision", "recall", "F1", "images"], by_class),
-        ]
+    names, kind = [_as_text(name) for name in manifest.classes], kind_of(manifest.classes)
+    return (
+        f"The test accuracy is {assessment.in_words()}. The interval is Wilson's. For comparison, "
+        f"{assessment.beside_chance()}.\n\n"
+        f"{_table(['split', 'loss', 'accuracy'], overall)}\n\n"
+        f"{_mistakes(assessment, data, names)}\n\n"
+        f"### Each {kind}\n\n"
+        f"{_table([kind, 'precision', 'recall', 'F1', 'images'], assessment.by_class(names))}\n\n"
+        f"![Confusion matrix of the test set](confusion.png){curves}"
     )
 
 
-def _learned(learned: LearnedCorrections) -> str:
+def _mistakes(assessment: Assessment, data: LabelledImages, names: Sequence[str]) -> str:
+    """Return the most confident mistakes, with links to the drawing page, which reads them again."""
+    if not len(assessment.mistakes):
+        return "No test image was mistaken."
+    lines = [
+        f"- [![]({name}.png) {names[data.y_test[index]]} → {names[assessment.predicted[index]]}, "
+        f"{assessment.confidence[index]:.0%}](../#example={name})"
+        for name, index in shown_mistakes(assessment).items()
+    ]
+    return (
+        f"These are the most confident mistakes: the true {kind_of(data.classes)}, the answer and its probability. "
+        "Choose one to open it on the drawing page.\n\n" + "\n".join(lines)
+    )
+
+
+def shown_mistakes(assessment: Assessment) -> dict[str, int]:
+    """Return the test images that the card shows as mistakes, with the names of their files without a suffix."""
+    return {f"mistake-{number}": index for number, index in enumerate(assessment.mistakes[:_MISTAKES].tolist(), 1)}
+
+
+def _learned(learned: LearnedCorrections, figures: Collection[str]) -> str:
     kept = f" It has also learned again from {learned.kept} earlier corrections." if learned.kept else ""
+    shown = ""
+    if "corrections.png" in figures:
+        shown = "![Corrected digits that the network has learned from](corrections.png)\n\n"
     columns = [learned.digits, learned.before, learned.after]
     rows = [*zip(DIGITS, *columns, strict=True), ("all", *map(sum, columns))]
     return (
+        f"{shown}"
         f"The network of version {learned.version} (graph `{learned.graph}`) was fine-tuned on {sum(learned.digits)} "
         f"digits of {learned.pictures} pictures that people have read.{kept} It also saw training images and distorted "
         "copies of them, with its earlier probabilities as targets (Li and Hoiem 2016).\n\n"
@@ -228,8 +252,8 @@ def _probabilities(calibration: Calibration, trust: Trust) -> str:
         f"negative log-likelihood (NLL) and the Brier score, all on {images.rstrip(',')}. *ECE by chance* is the 95 % "
         "quantile of the ECE that exactly right confidences show on this number of images (consistency resampling: "
         "Bröcker and Smith 2007). An ECE below it is no evidence of miscalibration.\n\n"
-        f"{table}\n\n![Reliability diagrams](reliability.png)\n\nReliability diagrams: bars show the accuracy of each "
-        "bin, points its mean confidence."
+        f"{table}\n\n![Reliability diagrams: bars show the accuracy of each bin, points its mean confidence]"
+        "(reliability.png)"
     )
 
 

@@ -11,9 +11,31 @@ function setColours() {
 dark.addEventListener("change", setColours);
 setColours();
 
+/** Shows the replies of an operation, with those that report an error in a fold below the others. */
+function foldErrors({ React }) {
+  const isError = (_reply, status) => status >= 400;
+  return {
+    wrapComponents: {
+      responses: (Replies) => (props) =>
+        React.createElement(
+          "div",
+          null,
+          React.createElement(Replies, { ...props, responses: props.responses.filterNot(isError) }),
+          React.createElement(
+            "details",
+            { className: "errors" },
+            React.createElement("summary", null, "Error replies"),
+            React.createElement(Replies, { ...props, responses: props.responses.filter(isError), tryItOutResponse: undefined }),
+          ),
+        ),
+    },
+  };
+}
+
 const ui = globalThis["SwaggerUIBundle"]({
   url: "openapi.json",
   dom_id: "#swagger-ui",
+  plugins: [foldErrors],
   deepLinking: true,
   docExpansion: "none",
   defaultModelsExpandDepth: 0, // the schemas are folded

@@ -1,5 +1,6 @@
 // The ways in which pictures come to the page: chosen, photographed, dropped, pasted, and the examples.
 
+import { fetchWithKey } from "./api_key.js";
 import { byId } from "./dom.js";
 
 const UNREACHABLE = "The service cannot be reached.";
@@ -40,12 +41,14 @@ function examples() {
   return [...byId("start").querySelectorAll("button")];
 }
 
-/** Return the example of a name, or null if it cannot be loaded. */
+/** Return the example of a name, or a picture that the model card shows as a mistake. Null: it cannot be loaded. */
 export async function exampleFile(name) {
   const button = examples().find(({ dataset }) => dataset.example === name);
-  const reply = button && (await fetch(button.querySelector("img").src).catch(() => null));
+  const [, number] = /^mistake-(\d+)$/.exec(name) ?? [];
+  const url = button?.querySelector("img").src ?? (number && `model/report/${name}.png`);
+  const reply = url && (await fetchWithKey(url).catch(() => null));
   const content = reply?.ok ? await reply.blob() : null;
-  return content && new File([content], button.textContent.trim(), { type: content.type });
+  return content && new File([content], button?.textContent.trim() ?? `Mistake ${number} of the model card`, { type: content.type });
 }
 
 /** Take files that are dropped anywhere on the page. */

@@ -33,6 +33,7 @@ let saliency = null; // the explanations, once a version has answered that offer
 let lab = null; // once it was opened
 let stack = null; // the stack of pictures, once several files have arrived
 let outside = ""; // the view to return to from the lab
+let panel = null; // of the lab, when it was left
 
 // What is on the paper
 
@@ -231,19 +232,21 @@ function view() {
   return byId("views").dataset.view ?? "";
 }
 
-async function show(name) {
+async function show(name, place = {}) {
   const module = name === "lab" ? await loadPart(loadLab, "lab.css", lab) : null;
   requestAnimationFrame(() => requestAnimationFrame(() => (document.body.style.visibility = ""))); // once all has its place
   byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
-  if (view() === "lab") lab.leave();
-  else outside = view();
+  if (view() === "lab") {
+    panel = parseFragment(location.hash).panel;
+    lab.leave();
+  } else outside = view();
   byId("views").dataset.view = name;
   document.documentElement.classList.toggle("large", name === "lab");
   byId("look").setAttribute("aria-pressed", String(name === "lab"));
   byId("lab").hidden = name !== "lab";
   byId("desk").hidden = name !== "desk";
-  setAddress({ lab: name === "lab" });
+  setAddress({ lab: name === "lab", ...place });
   if (name === "lab") lab ??= new module.Lab(showDistorted, (box) => drawing.toCanvas(box));
   showInLab();
 }
@@ -267,7 +270,7 @@ function showInLab() {
   if (view() === "lab") lab?.show(reading?.digits[selected] ?? null, reading?.model.version);
 }
 
-byId("look").addEventListener("click", () => show(view() === "lab" ? outside : "lab"));
+byId("look").addEventListener("click", () => (view() === "lab" ? show(outside) : show("lab", { panel })));
 byId("ignore").addEventListener("change", readAgain);
 
 // The address remembers what is open and switched on, and holds the drawing while somebody looks at another page

@@ -92,7 +92,7 @@ def test_every_example_of_a_prediction_is_what_comes(client: httpx.Client, opera
     assert is_part(readings["one picture"]["value"], number)
     assert is_part(replies["one picture"]["value"], one)
     assert is_part(replies["several pictures"]["value"], several)
-    assert list(bodies) == [JSON, FORM, *IMAGE_TYPES, RAW]
+    assert list(bodies) == [FORM, *IMAGE_TYPES, JSON, RAW]  # files first
     for example in bodies[JSON]["examples"].values():
         assert client.post("/predict", json=example["value"]).status_code == 200
 

@@ -39,14 +39,29 @@ def test_the_sections_of_other_servers_protocols_are_folded(open_page: OpenPage,
     expect(shown).to_have_text([re.compile(f"^{tag}") for tag in ("Predict", "Model", "Health")], timeout=SLOW)
 
 
+def test_an_operation_begins_with_the_upload_of_a_file_and_its_errors_are_folded(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(f"{service.url}/docs#/Predict/predict")
+    page.set_default_timeout(SLOW)
+
+    expect(page.locator(f"{BODY} input[type=file]")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".opblock-description code")).to_contain_text("curl -F file=@seven.png")
+    statuses = page.locator(".responses-table .response-col_status:visible")
+    expect(statuses).to_have_text(["Code", "200"])
+    page.get_by_text("Error replies").click()
+    expect(statuses.filter(has_text="422")).to_be_visible()
+
+
 def test_each_kind_of_body_can_be_tried(open_page: OpenPage, service: Service) -> None:
     page = open_page(f"{service.url}/docs#/Predict/predict", viewport={"width": 1200, "height": 1600})
     page.set_default_timeout(SLOW)
-    expect_sevens(page, 1)  # the example of JSON, without a file
     kind = page.locator(f"{BODY} select.content-type")
     file = page.locator(f"{BODY} input[type=file]")
 
-    expect(kind).to_have_value(JSON)
+    expect(kind).to_have_value(FORM, timeout=SLOW)
+    kind.select_option(JSON)
+    expect_sevens(page, 1)  # the example, without a file
     page.locator(f"{BODY} .examples-select select").select_option("batch")
     expect_sevens(page, 2)
     for media_type in (*IMAGE_TYPES, RAW):

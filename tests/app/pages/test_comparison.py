@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.conftest import Service
 from tests.app.pages.conftest import OpenPage
-from tests.app.pages.test_drawing import DESKTOP, STROKES, button, draw
+from tests.app.pages.test_drawing import STROKES, button, draw
 from tests.app.pages.test_lab import look_inside
 
 
@@ -19,7 +19,7 @@ def percents(page: Page, column: int) -> list[float]:
 
 @pytest.fixture
 def page(open_page: OpenPage, service: Service) -> Page:
-    return open_page(service.url, **DESKTOP)
+    return open_page(service.url)
 
 
 def test_a_turned_digit_divides_both_networks_and_the_lectures_is_loaded_on_demand(page: Page) -> None:

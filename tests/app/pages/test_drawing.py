@@ -1,5 +1,6 @@
 """The drawing page in a real browser: it answers whatever is drawn or sent, or explains why it cannot."""
 
+import base64
 import io
 import math
 import re
@@ -203,9 +204,10 @@ def colours(canvas: Locator, area: str = "0, 0, c.width, c.height") -> Any:
     """Return the colours in an area of a canvas `c` as RGBA, (height, width, 4)."""
     next_frame(canvas.page)
     data, width = canvas.evaluate(
-        f"c => {{ const image = c.getContext('2d').getImageData({area}); return [[...image.data], image.width]; }}"
+        f"c => {{ const {{ data, width }} = c.getContext('2d').getImageData({area});"
+        " return [btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join('')), width]; }"
     )
-    return np.array(data).reshape(-1, width, 4)
+    return np.frombuffer(base64.b64decode(data), np.uint8).astype(int).reshape(-1, width, 4)
 
 
 @pytest.fixture
@@ -686,21 +688,6 @@ def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page
     assert reached == [(name, "solid") for name in names]
 
 
-def test_every_element_has_a_name_for_screen_readers(page: Page) -> None:
-    draw(page, *STROKES[7])
-    expect_digit(page, 7)
-    page.get_by_text("how good is it?").click()
-
-    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-
-    nodes = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
-    wanted = {"button", "link", "image", "img", "list", "heading", "region", "DisclosureTriangle", "navigation"}
-    named = [(role, name) for role, name in nodes if role in wanted]
-    assert all(name for _, name in named), named
-    assert {"Drawing area", "What the network saw, 28 by 28 pixels"} <= {name for _, name in named}
-    assert sum(role == "listitem" for role, _ in nodes) == 10
-
-
 def test_without_javascript_the_page_says_so_and_offers_no_controls(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, **DESKTOP, java_script_enabled=False)
 
@@ -739,15 +726,7 @@ def test_a_digit_and_a_stack_are_printed_black_on_white_on_pages_of_their_own(
     assert printed_pages(page) == 2
 
 
-def luminance(colour: str) -> float:
-    """Return the relative luminance of a colour such as rgb(0, 0, 255), as WCAG defines it."""
-    assert colour.startswith("rgb(")  # as the browser gives every opaque colour
-    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_the_page_follows_the_preferred_colours_with_enough_contrast(open_page: OpenPage, service: Service) -> None:
+def test_the_page_follows_the_preferred_colours(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, color_scheme="light")
     for scheme, background, preparation in (
         ("light", "rgb(245, 243, 238)", "^Inverted to light ink on dark, cropped"),
@@ -759,15 +738,6 @@ def test_the_page_follows_the_preferred_colours_with_enough_contrast(open_page: 
         expect(page.locator("#done")).to_have_text(re.compile(preparation))
         expect_digit(page, 7)
         expect(page.locator("body")).to_have_css("background-color", background)
-        ground, paper, *texts = page.evaluate(
-            "names => names.map(name => Object.assign(document.body.appendChild(document.createElement('i')),"
-            " { hidden: true })).map((i, n) => (i.style.color = `var(--${names[n]})`, getComputedStyle(i).color))",
-            ["ground", "paper", "text", "quiet", "accent"],
-        )
-        texts.append(page.locator("#bars .zero").first.evaluate("bar => getComputedStyle(bar).color"))
-        for text in map(luminance, texts):
-            for under in map(luminance, (ground, paper)):
-                assert (max(text, under) + 0.05) / (min(text, under) + 0.05) >= 4.5  # WCAG 2.2, AA
         button(page, "Clear").click()
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 from digits.model.artifact import FIRST_OWN_VERSION
@@ -23,17 +24,47 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
     expect(page).to_have_title(TITLE)
     expect(page.get_by_role("heading", level=1)).to_have_text("Model card: mnist-dense")
     expect(page.get_by_role("cell", name="hidden_units")).to_be_hidden()
-    page.get_by_text(re.compile(r"Table of \d+ rows")).first.click()
+    for fold in page.locator("summary").all():
+        fold.click()
     expect(page.get_by_role("cell", name="hidden_units")).to_be_visible()
-    figures = page.get_by_role("img")
+    figures = page.locator(".wide img")
     expect_loaded(figures)
     descriptions = figures.evaluate_all("all => all.map(image => image.alt)")
-    assert len(descriptions) >= 4
+    assert len(descriptions) == len({*descriptions}) >= 4
     assert all(len(description) > 10 for description in descriptions)
-    page.get_by_role("navigation", name="Contents").get_by_role("link", name="Limits").click()
-    expect(page.get_by_role("heading", name="Limits")).to_be_in_viewport()
     page.get_by_role("link", name="Drawing page").click()
     expect(page.locator("#canvas")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_folded_card_is_short_and_its_contents_stay_in_sight(
+    open_page: OpenPage, service: Service, width: int
+) -> None:
+    page = open_page(f"{service.url}/model/card", viewport={"width": width, "height": 800})
+
+    screens = page.evaluate("document.documentElement.scrollHeight / innerHeight")
+    contents = page.get_by_role("navigation", name="Contents")
+
+    assert width < 1280 or screens <= 4
+    for link in contents.get_by_role("link").all():
+        section = link.inner_text()
+        link.click()
+        expect(page.get_by_role("heading", name=section, exact=True)).to_be_in_viewport()
+        expect(contents).to_be_in_viewport()
+
+
+def test_a_mistake_of_the_card_opens_on_the_paper_and_is_read_in_the_same_way(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(f"{service.url}/model/card")
+    mistake = page.get_by_role("link").filter(has=page.locator("img")).first
+    answer = mistake.inner_text().strip()
+
+    mistake.click()
+
+    expect(page.locator("#digit")).to_have_text(answer.split("→ ")[1][0])
+    expect(page.locator("#caption")).to_have_text("Mistake 1 of the model card")
+    expect(page).to_have_url(re.compile("#example=mistake-1$"))
 
 
 def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferred_colours(
@@ -45,6 +76,7 @@ def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferre
     page.emulate_media(color_scheme="light")
     expect(page.locator("body")).to_have_css("background-color", "rgb(245, 243, 238)")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+    page.locator("summary").evaluate_all("all => all.map((fold) => fold.click())")
     scroll = "wide => { wide.scrollLeft = 1000; return wide.scrollLeft; }"
     assert page.locator("div.wide:visible").last.evaluate(scroll) > 0
     confusion = page.locator("span.wide", has=page.locator("img[src$='confusion.png']"))

@@ -32,7 +32,9 @@ from tests.conftest import amount
 
 @pytest.fixture
 def page(open_page: OpenPage, service: Service) -> Page:
-    return open_page(service.url, **DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+    page = open_page(service.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return page
 
 
 def copied(page: Page, name: str) -> str:

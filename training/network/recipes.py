@@ -102,7 +102,7 @@ class Own(Recipe):
     epochs: int = 30
     batch_size: int = 64
     validation_split: float = 1 / 8
-    pictures_per_epoch: int = 10_000
+    pictures_per_epoch: int = 5_000
     """Minimum. Fewer training pictures are repeated, each time changed in another way."""
     patience: int = 5
     """The training ends after as many epochs without a smaller validation loss, and keeps the best epoch's weights."""

@@ -48,11 +48,11 @@ _HEADS = 2
 
 _HEAD_UNITS = 128
 _DROPOUT = 0.1
-_EPOCHS = 8
+_EPOCHS = 20
 _STEPS = 1000
 """Usual number of steps per epoch. The more pictures there are, the more are in a batch."""
 
-_BATCH_SIZES = 256, 1024
+_BATCH_SIZES = 512, 1024
 """Least and greatest number of pictures in a batch."""
 
 _LEARNING_RATE = 3e-3

@@ -52,6 +52,7 @@ def _one_process_with_many_commands() -> Iterator[None]:
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=8))
         patch.setattr("training.trust.novelty._CLASSES_PICTURES", 800)
         patch.setattr("training.trust.novelty._HEADS", 1)
+        patch.setattr("training.pipeline._OTHER_PICTURES", 40)
         patch.setattr("training.data.images.FOLDS", 3)
         patch.setattr("training.fit.fine_tuning.FOLDS", 3)
         patch.setattr("training.pipeline.FOLDS", 3)

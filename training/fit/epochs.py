@@ -303,12 +303,25 @@ def _epochs_without_progress(history: History) -> int:
 def shuffled(copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]) -> Examples:
     """Return a function from an epoch to one of the copies with its targets, in an order that a resumed run repeats."""
 
-    def examples(epoch: int) -> tuple[Floats, Floats]:
+    def examples(epoch: int) -> tuple[_Features, Floats]:
         index = epoch % len(copies)
         order = np.random.default_rng([*seed, epoch]).permutation(len(copies[index]))
-        return to_features(copies[index][order]), targets[index][order]
+        return _Features(copies[index], order), targets[index][order]
 
     return examples
+
+
+class _Features:
+    """The features of pictures in some order. They are made when a batch asks for them, while they are in the cache."""
+
+    def __init__(self, pixels: Grey, order: NDArray[np.int64]) -> None:
+        self._pixels, self._order = pixels, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, part: slice) -> Floats:
+        return to_features(self._pixels[self._order[part]])
 
 
 def held_back(split: Split) -> tuple[Floats, Floats] | None:

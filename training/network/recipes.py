@@ -102,9 +102,9 @@ class Own(Recipe):
     epochs: int = 30
     batch_size: int = 64
     validation_split: float = 1 / 8
-    pictures_per_epoch: int = 10_000
+    pictures_per_epoch: int = 5_000
     """Minimum. Fewer training pictures are repeated, each time changed in another way."""
-    patience: int = 5
+    patience: int = 3
     """The training ends after as many epochs without a smaller validation loss, and keeps the best epoch's weights."""
     distortions: Distortions | None = Distortions(found=0)
     """For pictures of strokes. None for pictures that are only resized, which are shifted."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from digits.features import Floats, Grey, to_features
+from digits.features import Grey, to_features
 from training.backend import make_reproducible
 from training.data.images import Crops, Split
 from training.fit.epochs import History, fit_epochs, held_back, one_hot, shuffled
@@ -49,7 +49,7 @@ def fit(recipe: Robust, split: Split, crops: Crops | None, *, seed: int, folder:
     mild_examples = shuffled(mild, targets[len(strong) :], [seed, 2])
     first_mild = round(recipe.epochs * (1 - recipe.mild_epochs))
 
-    def examples(epoch: int) -> tuple[Floats, Floats]:
+    def examples(epoch: int) -> tuple[Any, Any]:
         return strong_examples(epoch) if epoch < first_mild else mild_examples(epoch)
 
     # Seed again, so that the initial weights do not depend on how much of the teacher's training was resumed.

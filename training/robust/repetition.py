@@ -1,6 +1,10 @@
 """Repeat few pictures until an epoch is as long as one of many, never twice the same."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey, to_features
 from training.data.images import Split
@@ -12,8 +16,29 @@ _NO_STYLE = 255
 """The label of pictures of other things, which are drawn in no digit's styles."""
 
 
-def examples(recipe: Own, split: Split, others: Grey, *, seed: int) -> Examples:
-    """Return a function from an epoch to its features and targets, in an order that a resumed run repeats.
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What a network sees in one epoch, in training order."""
+
+    pixels: Grey
+    """uint8 (N, 28, 28)."""
+    targets: Floats
+    """(N, classes)"""
+    rows: NDArray[np.int64]
+    """(N,), the training image that each copy shows. Pictures of other things follow the training images."""
+
+    def examples(self) -> tuple[Floats, Floats]:
+        """Return them as features and targets."""
+        return to_features(self.pixels), self.targets
+
+    def without(self, rows: NDArray[np.int64]) -> "Copies":
+        """Return the same without the copies of these training images."""
+        kept = ~np.isin(self.rows, rows)
+        return Copies(self.pixels[kept], self.targets[kept], self.rows[kept])
+
+
+def copies(recipe: Own, split: Split, others: Grey, *, seed: int) -> Callable[[int], Copies]:
+    """Return a function from an epoch to its copies, in an order that a resumed run repeats.
 
     Each picture is distorted, or only shifted, in another way each time, as the recipe says. The `others`, uint8
     (N, 28, 28), show none of the classes. All classes are equally probable in their targets, so that the network learns
@@ -26,16 +51,22 @@ def examples(recipe: Own, split: Split, others: Grey, *, seed: int) -> Examples:
     fine = enlarge(pictures) if recipe.distortions else None
     repeated = np.resize(np.arange(len(targets)), max(len(targets), recipe.pictures_per_epoch))
 
-    def of_epoch(epoch: int) -> tuple[Floats, Floats]:
+    def of_epoch(epoch: int) -> Copies:
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(repeated)
         if fine is None or recipe.distortions is None:
-            copies = _shift(pictures[order], recipe.shift_pixels, rng)
+            pixels = _shift(pictures[order], recipe.shift_pixels, rng)
         else:
-            copies = distort(fine[order], labels[order], recipe.distortions, [seed, epoch])
-        return to_features(copies), targets[order]
+            pixels = distort(fine[order], labels[order], recipe.distortions, [seed, epoch])
+        return Copies(pixels, targets[order], order)
 
     return of_epoch
+
+
+def examples(recipe: Own, split: Split, others: Grey, *, seed: int) -> Examples:
+    """Return a function from an epoch to the features and targets of its copies."""
+    of_epoch = copies(recipe, split, others, seed=seed)
+    return lambda epoch: of_epoch(epoch).examples()
 
 
 def _shift(pictures: Grey, pixels: int, rng: np.random.Generator) -> Grey:

@@ -7,23 +7,27 @@ not proved.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
-from digits.features import Floats, Grey, to_features
+from digits.features import Floats, to_features
 from digits.model.artifact import Temperature
 from digits.model.classifier import Scores
 from training.data.images import LabelledImages, Split, all_training_images, split_into_folds
-from training.fit import epochs as fit_epochs
+from training.fit import epochs
 from training.network.layers import activations
 from training.network.recipes import Own
-from training.robust.repetition import examples
+from training.robust import repetition
 from training.trust import novelty
 from training.trust.calibration import HeldBack, best_temperature
 from training.trust.imitations import imitations
+
+_Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class CrossFitted:
     """A network that was trained on all training images, and what other networks say about these images."""
 
     network: Any
-    history: fit_epochs.History
+    history: epochs.History
     temperature: Temperature
     head: novelty.Head | None
     """None if pictures are only resized: a head learns from strokes as other things."""
@@ -54,19 +58,33 @@ def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path, say: Call
         pictures = np.concatenate([x, imitations(x, y, has_digits=has_digits), copies])
         rows = np.concatenate([rows, rows, shown])
     logits, strangeness = np.zeros((len(rows), len(data.classes)), np.float32), np.zeros(len(rows))
-    epochs = []
+    everything = all_training_images(data)
+    # All networks see the same copies, which take longer to make than to learn from.
+    copies_of = cache(repetition.copies(recipe, everything, data.x_other, seed=seed))
+
+    def fit_network(recipe: Own, split: Split, name: str, left_out: _Rows) -> tuple[Any, epochs.History]:
+        return epochs.fit(
+            *(recipe, split),
+            seed=seed,
+            folder=folder / name,
+            examples=lambda epoch: copies_of(epoch).without(left_out).examples(),
+            patience=recipe.patience,
+        )
+
+    best_epochs = []
     for fold, split in enumerate(splits):
         say(f"training network {fold + 1} of {len(splits)} that score pictures which they have not seen")
-        network, history = _fit(recipe, split, data.x_other, seed, folder / str(fold))
-        epochs.append(np.argmin(history["val_loss"]) + 1)
+        left_out = np.flatnonzero((folds == fold) | (folds == (fold + 1) % len(splits)))
+        network, history = fit_network(recipe, split, str(fold), left_out)
+        best_epochs.append(np.argmin(history["val_loss"]) + 1)
         chosen = np.flatnonzero(folds[rows] == fold)
         hidden, logits[chosen] = activations(network, to_features(pictures[chosen]))
         if lessons is not None:
             fold_head = novelty.learn(network, lessons.without(np.flatnonzero(folds == fold)), seed=seed)
             strangeness[chosen] = fold_head.novelty(hidden)
     say("training the network that is served, on all pictures that are not held back")
-    served = replace(recipe, epochs=int(np.median(epochs)))
-    network, history = _fit(served, all_training_images(data), data.x_other, seed, folder / "served")
+    served = replace(recipe, epochs=int(np.median(best_epochs)))
+    network, history = fit_network(served, everything, "served", rows[:0])
     head, own_novelty = None, None
     if lessons is not None:
         of_images, of_copies = strangeness[: len(y)], strangeness[2 * len(y) :]
@@ -80,8 +98,3 @@ def fit(recipe: Own, data: LabelledImages, *, seed: int, folder: Path, say: Call
     held_back = HeldBack(x, y, scores.select(slice(len(y))), copies_scores, folds)
     temperature = Temperature(value=best_temperature(logits[: len(y)], y), folded=False)
     return CrossFitted(network, history, temperature, head, held_back)
-
-
-def _fit(recipe: Own, split: Split, others: Grey, seed: int, folder: Path) -> tuple[Any, fit_epochs.History]:
-    repeated = examples(recipe, split, others, seed=seed)
-    return fit_epochs.fit(recipe, split, seed=seed, folder=folder, examples=repeated, patience=recipe.patience)

@@ -2,7 +2,7 @@
 
 import { byId, element, write } from "./dom.js";
 import { drawGrey } from "./heat.js";
-import { hasOwnClasses, label, lineCount, linesOf, marksSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
+import { hasOwnClasses, heading, label, lineCount, linesOf, marksSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -92,7 +92,7 @@ export class Answer {
       wordFor({ ownClasses: hasOwnClasses() });
       if (byId("answer").dataset.state === "empty") this.showEmpty();
     }
-    if (model) byId("title").textContent = hasOwnClasses() ? model.name : "Digits";
+    if (model) byId("title").textContent = heading();
     const units = [model?.inputs[0].shape[1], model?.recipe?.hidden_units, model?.classes.length];
     byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }

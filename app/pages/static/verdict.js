@@ -1,6 +1,7 @@
 // Answers and problems in words. An answer never claims more certainty than the service does.
 
 const PROBABLE_BELOW = 0.9;
+const MOST_IN_HEADING = 5; // names of classes
 const STRANGER = "□"; // stands for what does not look like a digit
 const DOUBT = "?"; // follows what a person should check
 
@@ -35,6 +36,13 @@ export function nameClasses(classes) {
 /** Return whether the classes are others than the digits. */
 export function hasOwnClasses() {
   return names !== null;
+}
+
+/** Return the page's heading: the names of the classes as a question, or their number if they are many. */
+export function heading() {
+  if (names === null) return "Digits";
+  if (names.length > MOST_IN_HEADING) return `Which of ${names.length} classes?`;
+  return `${new Intl.ListFormat("en-GB", { type: "disjunction" }).format(names)}?`; // in British English without a comma before “or”
 }
 
 /** Return whether a text names a class. */

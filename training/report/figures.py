@@ -35,6 +35,17 @@ def samples(data: LabelledImages) -> bytes:
     return _grid(data.x_train[chosen], [_short(data.classes[label]) for label in data.y_train[chosen]])
 
 
+def mistakes(assessment: Assessment, data: LabelledImages) -> bytes:
+    """Draw the most confident mistakes: true class, predicted class and its probability. There is at least one."""
+    chosen = assessment.mistakes[: _ROWS * _COLUMNS]
+    names = [_short(name) for name in data.classes]
+    titles = [
+        f"{names[data.y_test[index]]} → {names[assessment.predicted[index]]} {assessment.confidence[index]:.0%}"
+        for index in chosen
+    ]
+    return _grid(data.x_test[chosen], titles)
+
+
 def picture(image: Grey) -> bytes:
     """Return one image, (28, 28), as a PNG file with the same grey values, which the service can read."""
     content = BytesIO()

@@ -126,4 +126,4 @@ def expect_loaded(images: Locator) -> None:
 def expect_styled_card(page: Page) -> None:
     """Check that the model card has its images and its style sheet."""
     expect_loaded(page.get_by_role("img"))
-    assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "800px"
+    assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "1056px"

@@ -235,10 +235,8 @@ def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_hel
     assert "prediction sets" not in process.stdout  # these versions have none
     assert "without a digit" not in process.stdout
     written = {file.name for file in (tmp_path / "report").iterdir()}
-    assert {name for name in written if not re.fullmatch(r"mistake-([2-9]|\d\d)\.png", name)} == REPORT - {
-        "reliability.png",
-        *HISTORY,
-    }
+    few = {"mistake-20.png"}  # that a small network need not make
+    assert written - OTHERS - few == REPORT - {"reliability.png", *HISTORY} - few
 
 
 @pytest.mark.parametrize(

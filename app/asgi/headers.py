@@ -14,7 +14,7 @@ _POLICY = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'
 _OWN = dict.fromkeys(("script-src", "style-src", "connect-src", "worker-src"), "'self'") | {"img-src": "'self' data:"}
 
 PAGE_FILE = {"Content-Security-Policy": "default-src 'none'; script-src 'self'; frame-ancestors 'none'"}
-"""The headers of a page's file. A worker obeys the policy of its own script, which must let it import others."""
+"""The headers of the files of a page. With this policy, the script of a worker can import other scripts."""
 
 _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",

@@ -225,7 +225,7 @@ class _Ink:
 
 
 def _ink_of(mine: NDArray[np.bool_], coverage: Floats) -> _Ink | None:
-    """Return the ink of a digit's pixels. None if there is none."""
+    """Return the ink of the pixels that belong to a digit. None if no ink covers them."""
     covered = mine & (coverage > LEAST_COVERAGE)
     if not covered.any():
         return None

@@ -81,7 +81,8 @@ class Decoding:
     mark_weight: float = 0.6
     """Where a digit and a mark compete, the mark's probability is multiplied by this. The larger one wins."""
     rival: float = 0.4
-    """A mark that has lost to a digit remains if it is at least this many times as probable as the digit."""
+    """A mark that has lost to a digit remains if it is at least this many times as probable as the digit. One that has
+    won is no separator if the digit is at least this many times as probable as the mark."""
     certain_heat: float = 0.6
     """A centre with at least this heat is a digit, whatever it looks like."""
     heat_weight: float = 1.5

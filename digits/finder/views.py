@@ -87,6 +87,7 @@ class Eye:
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a picture of this width and height."""
         self.size, self.certain = size, network.decoding.certain_heat
+        self.whole: Part = (0, 0, *size)
         self._network, self._copy_of = network, copy_of
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
 
@@ -109,10 +110,10 @@ class Eye:
 
     def view(self, scale: float, part: Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
-        left, top, right, bottom = part = part or (0, 0, *self.size)
+        left, top, right, bottom = part = part or self.whole
         scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))), _MAX_ENLARGED)
         grey = self._copy_with(math.ceil(scale * max(self.size)))
-        if part != (0, 0, *self.size):
+        if part != self.whole:
             x0, y0, x1, y1 = (round(each * grey.shape[1] / self.size[0]) for each in part)
             grey = np.ascontiguousarray(grey[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
         shown_size = [max(16, round(length * scale)) for length in (right - left, bottom - top)]
@@ -169,7 +170,7 @@ def _closer(eye: Eye, view: View) -> View | None:
     None also for one large digit. Of a part around ink, several digits may be too large to be seen.
     """
     height = typical_height(view.digits) if view.digits else 0
-    is_part = view.part != (0, 0, *eye.size)
+    is_part = view.part != eye.whole
     if not height or (len(view.digits) == 1 and height > _LARGE and not is_part):
         return None
     scale = view.scale * _HEIGHT / height

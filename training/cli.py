@@ -138,7 +138,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
             metavar="NAME",
             callback=_check(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"),
             help=f"One of {', '.join(RECIPES)}. lecture is the default for MNIST, and takes two minutes on two cores. "
-            "robust made the shipped model, and takes up to 40 minutes. own is the default for your own pictures.",
+            "robust made the shipped model, and takes about 25 minutes. own is the default for your own pictures.",
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Default: set by the recipe.")] = None,

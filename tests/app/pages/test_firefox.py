@@ -84,7 +84,7 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
             process.terminate()
 
 
-def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox: Firefox, service: Service) -> None:
+def test_firefox_reads_is_misled_learns_returns_from_the_card_and_reads_a_stack(firefox: Firefox, service: Service) -> None:
     firefox.call("browsingContext.navigate", context=firefox.context, url=service.url, wait="complete")
 
     firefox.draw(7)
@@ -100,6 +100,8 @@ def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox
     firefox.evaluate("$('[name=turn]').focus()")
     firefox.press(RIGHT)
     firefox.wait_for("$('[name=turn]').value === '1' && $('#lab-state').textContent.includes('Its probabilities')")
+    firefox.evaluate("$('#adversarial-tab').click()")
+    firefox.wait_for("$('#searches > div > p').textContent.startsWith(`${$('#wish').textContent.at(-1)}, `)")
     firefox.evaluate("$('[aria-controls=training]').click()")
     firefox.evaluate("$('#train').click()")
     firefox.wait_for("$('#training-state').textContent.includes('It takes your drawing for a')")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, contested, typical_height
-from digits.finder.network import CLASSES, DIGITS, FinderNetwork
+from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
 from digits.finder.ownership import LEAST_COVERAGE, share_out
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
@@ -177,7 +177,7 @@ class Finder:
         to_eye = np.array([[1 / view.scale, 0, view.part[0]], [0, 1 / view.scale, view.part[1]], [0, 0, 1]])
         matrix = np.diag([scale, scale, 1]) @ self._matrix @ to_eye
         ink: Grey = cv2.warpPerspective(
-            np.rint(255 * view.maps.written(self.decoding.digits_ink)).astype(np.uint8), matrix, shown
+            np.rint(255 * written(view.maps.ink, self.decoding.digits_ink)).astype(np.uint8), matrix, shown
         )
         return ink
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.finder.centres import Centre
+from digits.finder.network import written
 from digits.finder.views import View
 from digits.normalization.ink_map import by_contrast
 
@@ -28,10 +29,10 @@ def share_out(view: View, found: Sequence[Centre], digits_ink: float) -> tuple[N
 
     `digits_ink` is that of the decoding.
     """
-    written = view.maps.written(digits_ink)
-    coverage, _ = by_contrast(view.grey, written)
+    ink = written(view.maps.ink, digits_ink)
+    coverage, _ = by_contrast(view.grey, ink)
     owner = np.full(view.grey.shape, -1, np.int16)
-    rows, columns = np.nonzero((written > _LEAST_INK) & (coverage > LEAST_COVERAGE))
+    rows, columns = np.nonzero((ink > _LEAST_INK) & (coverage > LEAST_COVERAGE))
     if not len(rows) or not found:
         return owner, coverage
     height, width = view.grey.shape

@@ -20,8 +20,7 @@ def coverage_and_marks(grey: Grey) -> tuple[Floats, Floats]:
     Args:
         grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
     """
-    finder = network.shipped()
-    return by_contrast(grey, finder.maps(grey).written(finder.decoding.digits_ink))
+    return by_contrast(grey, network.shipped().written(grey))
 
 
 def reduced(ink: Floats) -> Grey:

@@ -4,7 +4,9 @@ tf2onnx turns each dilated convolution and each upsampling into some thirty oper
 picture's size. ONNX has one operation for each.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from digits.finder.network import CLASSES, CONTRASTS_INPUT, NAME, OUTPUTS
+from digits.finder.network import CLASSES, CONTRASTS_INPUT, NAME, ONLY_INK, OUTPUTS
 from digits.model.artifact import Tensor
 from training.finder.network import DILATIONS, WIDTHS, in_serving_order
 
@@ -44,12 +46,14 @@ class _GraphWriter:
     def __init__(self, layers: list[Convolution]) -> None:
         """Begin with the input CONTRASTS_INPUT."""
         self._nodes: list[Any] = []
+        self._numbers = itertools.count()
+        self._flags: list[str] = []
         self._constants = [onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
         self._remaining = iter(enumerate(layers))
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add an operation, and return the name of its output."""
-        output = output or f"{kind.lower()}_{len(self._nodes)}"
+        output = output or f"{kind.lower()}_{next(self._numbers)}"
         self._nodes.append(make_node(kind, list(inputs), [output], **attributes))
         return output
 
@@ -73,10 +77,35 @@ class _GraphWriter:
 
     def split(self, x: str, sizes: Sequence[int], names: Sequence[str]) -> Sequence[str]:
         """Split the channels of x, and return `names`, those of the parts."""
-        lengths = f"lengths_{len(self._nodes)}"
+        lengths = f"lengths_{next(self._numbers)}"
         self._constants.append(onnx.numpy_helper.from_array(np.array(sizes, np.int64), lengths))
         self._nodes.append(make_node("Split", [x, lengths], list(names), axis=1))
         return names
+
+    @contextmanager
+    def unless(self, flag: str, outputs: Sequence[Tensor]) -> Iterator[list[str]]:
+        """Compute outputs by the operations that are added in this context, which give them the returned names.
+
+        If the optional input `flag` is true, the outputs are empty instead.
+        """
+        before, self._nodes = self._nodes, []
+        computed, empty = ([f"{each.name}/{kind}" for each in outputs] for kind in ("computed", "empty"))
+        yield computed
+        nothing = [np.empty([max(size, 0) for size in each.shape], np.float32) for each in outputs]
+        constants = [
+            make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(values))
+            for name, values in zip(empty, nothing, strict=True)
+        ]
+        branches = {
+            f"{branch}_branch": make_graph(nodes, branch, [], [_described(each, name) for each, name in named])
+            for branch, nodes, named in (
+                ("then", constants, zip(outputs, empty, strict=True)),
+                ("else", self._nodes, zip(outputs, computed, strict=True)),
+            )
+        }
+        self._nodes = [*before, make_node("If", [flag], [each.name for each in outputs], **branches)]
+        self._constants.append(onnx.numpy_helper.from_array(np.array(False), flag))
+        self._flags.append(flag)
 
     def trunk(self, downward: int, dilations: Sequence[int]) -> list[str]:
         """Add all of a U-Net but its outputs, and return what it has at each size, from an eighth to a half.
@@ -100,21 +129,22 @@ class _GraphWriter:
 
     def graph(self, name: str, outputs: Sequence[Tensor]) -> bytes:
         """Return the checked graph."""
-        described = [
-            make_tensor_value_info(
-                each.name,
-                onnx.TensorProto.FLOAT,
-                [dimension if dimension > 0 else f"{each.name}_{axis}" for axis, dimension in enumerate(each.shape)],
-            )
-            for each in outputs
-        ]
         shape = ["N", "height", "width", CONTRASTS_INPUT.shape[-1]]
         seen = make_tensor_value_info(CONTRASTS_INPUT.name, onnx.TensorProto.FLOAT, shape)
-        graph = make_graph(self._nodes, name, [seen], described, self._constants)
+        # An input that also has an initializer is optional.
+        flags = [make_tensor_value_info(flag, onnx.TensorProto.BOOL, []) for flag in self._flags]
+        described = [_described(each, each.name) for each in outputs]
+        graph = make_graph(self._nodes, name, [seen, *flags], described, self._constants)
         model = make_model(graph, opset_imports=[make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
         onnx.checker.check_model(model, full_check=True)
         content: bytes = model.SerializeToString()
         return content
+
+
+def _described(output: Tensor, name: str) -> Any:
+    """Return what ONNX says about an output."""
+    shape = [size if size > 0 else f"{name}_{axis}" for axis, size in enumerate(output.shape)]
+    return make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
 
 def convolutions(network: Any) -> list[Convolution]:
@@ -129,15 +159,15 @@ def serving_graph(layers: list[Convolution]) -> bytes:
     """Return an ONNX graph from CONTRASTS_INPUT to OUTPUTS."""
     writer = _GraphWriter(layers)
     *_, before_last, largest = writer.trunk(len(WIDTHS) - 2, DILATIONS)
-    heat, votes, sizes, classes, ink = (each.name for each in OUTPUTS)
-
-    quarter = writer.convolved(writer.activated(before_last))
-    size, label = writer.split(quarter, (2, len(CLASSES)), ("size", "label"))
-    writer.add("Identity", size, output=sizes)
-    writer.add("Softmax", label, output=classes, axis=1)
-    half = writer.convolved(writer.activated(largest))
-    centre, vote = writer.split(half, (2, 2), ("centre", "vote"))
-    writer.add("Sigmoid", centre, output=heat)
-    writer.add("Identity", vote, output=votes)
-    writer.add("Sigmoid", writer.add("DepthToSpace", writer.convolved(largest), blocksize=2), output=ink)
+    *heads, ink = OUTPUTS
+    with writer.unless(ONLY_INK, heads) as (heat, votes, sizes, classes):
+        quarter = writer.convolved(writer.activated(before_last))
+        size, label = writer.split(quarter, (2, len(CLASSES)), ("size", "label"))
+        writer.add("Identity", size, output=sizes)
+        writer.add("Softmax", label, output=classes, axis=1)
+        half = writer.convolved(writer.activated(largest))
+        centre, vote = writer.split(half, (2, 2), ("centre", "vote"))
+        writer.add("Sigmoid", centre, output=heat)
+        writer.add("Identity", vote, output=votes)
+    writer.add("Sigmoid", writer.add("DepthToSpace", writer.convolved(largest), blocksize=2), output=ink.name)
     return writer.graph(NAME, OUTPUTS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
-from digits.finder.network import CLASSES, NAME, FinderNetwork, shipped, shipped_version
+from digits.finder.network import CLASSES, NAME, FinderNetwork, shipped, shipped_version, written
 from digits.model.artifact import NAME as CLASSIFIER
 from digits.model.artifact import SHIPPED, versions
 from tests.conftest import rewrite
@@ -76,3 +76,13 @@ def test_a_blank_picture_has_no_centres_and_no_ink(grey: int) -> None:
     assert maps.classes.shape == (len(CLASSES), 12, 16)
     assert maps.ink.shape == (2, 37, 50)
     assert max(maps.heat.max(), maps.ink.max()) < 0.3
+
+
+def test_the_ink_alone_is_that_of_the_maps() -> None:
+    grey = np.full((70, 90), 200, np.uint8)
+    grey[20:60, 40:45] = 30
+
+    ink = shipped().written(grey)
+
+    assert np.array_equal(ink, written(shipped().maps(grey).ink, shipped().decoding.digits_ink))
+    assert ink.max() > 0.9

@@ -23,6 +23,7 @@ def scenes() -> list[Scene]:
     writer = Writer(
         glyphs.digits(images, np.ones(6, np.uint8), 1, 0),
         glyphs.long_ones(0),
+        glyphs.straight_ones(0),
         glyphs.straight_digits(),
         glyphs.strangers(40, 0),
     )

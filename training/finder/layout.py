@@ -130,7 +130,7 @@ class Writer:
         """The strokes of what is written on the other side of the paper."""
 
     def digit(
-        self, rng: Rng, at: _Point, height: float, pen: float, label: int | None = None, slant: float | None = None
+        self, rng: Rng, at: _Point, height: float, pen: float, label: int | None = None, *, slant: float | None = None
     ) -> Piece:
         """Return a digit of this height. Its label is random if it is None.
 
@@ -373,7 +373,7 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
         if label == 1 and hand.has_straight_ones:
             piece = writer.other("straight 1", rng, place, high, hand.pen)
         else:
-            piece = writer.digit(rng, place, high, hand.pen, label, hand.slant)
+            piece = writer.digit(rng, place, high, hand.pen, label, slant=hand.slant)
         pieces.append(replace(piece, x=at + piece.width / 2))
         apart = (hand.gap + float(rng.normal(0, 0.05))) * height + 0.55 * hand.pen
         at += piece.width + max(0.12 * height - piece.width, 0) + apart

@@ -145,10 +145,10 @@ class _Maker:
     writer: Writer
 
     @classmethod
-    def begin(cls, pieces: tuple[glyphs.Glyphs, ...]) -> None:
+    def begin(cls, pieces: glyphs.Kinds) -> None:
         """Prepare this process."""
         cv2.setNumThreads(1)
-        cls.writer = Writer(*pieces)
+        cls.writer = Writer(pieces)
 
     @classmethod
     def make(cls, count: int, seed: list[int]) -> Views:

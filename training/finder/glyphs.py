@@ -13,6 +13,7 @@ from training.finder.strokes import (
     MIN_LENGTH,
     distance_to,
     distances,
+    distances_to_edge,
     middle_line,
     skeleton,
     straight_fields,
@@ -26,6 +27,9 @@ _SIGNS_PEN = 1.2, 2.4
 
 _LONG_ONES, _STRAIGHT_ONES = 150, 80
 """Number of different 1s whose upstroke is about as long as the stem, and of those that are a single stroke."""
+
+BLOT = 0.09
+"""Width of the pen that writes digits with their own ink, as a share of their longer side."""
 
 UNKNOWN = -1
 """The label of a digit whose class is not known."""
@@ -69,6 +73,14 @@ def digits(images: Grey, labels: Labels, per_style: int, seed: int) -> Glyphs:
     return _glyphs(map(middle_line, pictures), names)
 
 
+def blots(images: Grey, labels: Labels) -> Glyphs:
+    """Return digits in MNIST form, uint8 (N, 28, 28), with their own ink: strokes of any width, and filled loops.
+
+    A pen of the width BLOT writes them.
+    """
+    return Glyphs(np.stack([distances_to_edge(image, BLOT / 2) for image in images]), labels.astype(np.int64))
+
+
 def strangers(count: int, seed: int) -> Glyphs:
     """Return the strokes of letters and signs: a half are letters of alphabets, a quarter written letters."""
     rng = np.random.default_rng([seed, 1])
@@ -106,10 +118,20 @@ def straight_ones(seed: int) -> Glyphs:
     return Glyphs(np.array(fields, np.float16), np.ones(_STRAIGHT_ONES, np.int64))
 
 
-def of_writer(images: Grey, labels: Labels, *, per_style: int, other: int, seed: int) -> tuple[Glyphs, ...]:
-    """Return what a `layout.Writer` writes with, in its order. `other` is the number of letters and signs."""
-    ones = long_ones(seed), straight_ones(seed)
-    return digits(images, labels, per_style, seed), *ones, straight_digits(), strangers(other, seed)
+Kinds = dict[str, Glyphs]
+"""What a `layout.Writer` writes with, by name."""
+
+
+def of_writer(images: Grey, labels: Labels, *, per_style: int, other: int, seed: int) -> Kinds:
+    """Return what a writer writes with. `other` is the number of letters and signs."""
+    return {
+        "digit": digits(images, labels, per_style, seed),
+        "blot": blots(images[::2], labels[::2]),
+        "long 1": long_ones(seed),
+        "straight 1": straight_ones(seed),
+        "straight": straight_digits(),
+        "stranger": strangers(other, seed),
+    }
 
 
 def _glyphs(lines: Iterable[Grey], labels: Sequence[int]) -> Glyphs:

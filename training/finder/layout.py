@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.finder.glyphs import Glyphs
+from digits.features import Floats
+from training.finder import glyphs
 from training.finder.paper import SIDE, Rng, log_uniform, near_level
 
 Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell", "amount"]
@@ -57,6 +58,8 @@ class Shares:
     """Of the numbers: all digits have about the same slant."""
     straight_ones: float = 0.3
     """Of the numbers: all 1s are a single stroke."""
+    blots: float = 0.4
+    """Of the numbers, sheets and single digits: the digits have their own ink instead of that of one pen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,38 +113,46 @@ class Layout:
 class Writer:
     """Chooses glyphs, and knows how large they are."""
 
-    def __init__(
-        self, digits: Glyphs, long_ones: Glyphs, straight_ones: Glyphs, straight: Glyphs, strangers: Glyphs
-    ) -> None:
+    def __init__(self, kinds: glyphs.Kinds) -> None:
         """Write with these glyphs."""
-        self._kinds = {
-            "digit": digits,
-            "long 1": long_ones,
-            "straight 1": straight_ones,
-            "straight": straight,
-            "stranger": strangers,
-        }
-        self._spans = {name: glyphs.spans for name, glyphs in self._kinds.items()}
-        self._of = [np.flatnonzero(digits.labels == digit) for digit in range(10)]
-        self._slants = digits.slants
-        for rows in self._of:
-            self._slants[rows] -= np.median(self._slants[rows])
-        self.behind = digits.fields[::9].astype(np.float32)
+        self._kinds = kinds
+        self._spans = {name: each.spans for name, each in self._kinds.items()}
+        self._of: dict[str, list[NDArray[np.intp]]] = {}
+        self._slants: dict[str, Floats] = {}
+        for name in ("digit", "blot"):
+            labels = kinds[name].labels
+            self._of[name] = [np.flatnonzero(labels == digit) for digit in range(10)]
+            self._slants[name] = kinds[name].slants
+        for name, slants in self._slants.items():
+            for rows in self._of[name]:
+                slants[rows] -= np.median(slants[rows]) if len(rows) else 0
+        self.behind = kinds["digit"].fields[::9].astype(np.float32)
         """The strokes of what is written on the other side of the paper."""
 
     def digit(
-        self, rng: Rng, at: _Point, height: float, pen: float, label: int | None = None, *, slant: float | None = None
+        self,
+        rng: Rng,
+        at: _Point,
+        height: float,
+        pen: float,
+        label: int | None = None,
+        *,
+        slant: float | None = None,
+        is_blot: bool = False,
     ) -> Piece:
         """Return a digit of this height. Its label is random if it is None.
 
-        It slants about this much more than such digits do in the middle, or in any way if that is None.
+        It slants about this much more than such digits do in the middle, or in any way if that is None. A blot has its
+        own ink instead of the pen's.
         """
         label = int(rng.integers(10)) if label is None else label
         if label == 1 and rng.random() < Shares.long_one:
             return self.other("long 1", rng, at, height, pen)
-        some = rng.choice(self._of[label], 1 if slant is None else _CHOSEN_FROM)
-        index = some[np.abs(self._slants[some] - (slant or 0)).argmin()]
-        return self._piece("digit", int(index), at, height, pen)
+        kind = "blot" if is_blot and len(self._of["blot"][label]) else "digit"
+        some = rng.choice(self._of[kind][label], 1 if slant is None else _CHOSEN_FROM)
+        index = some[np.abs(self._slants[kind][some] - (slant or 0)).argmin()]
+        piece = self._piece(kind, int(index), at, height, pen)
+        return replace(piece, pen=glyphs.BLOT * piece.size) if kind == "blot" else piece
 
     def other(self, kind: str, rng: Rng, at: _Point, height: float, pen: float) -> Piece:
         """Return a glyph of this kind and height."""
@@ -157,9 +168,9 @@ class Writer:
         return pieces
 
     def _piece(self, kind: str, index: int, at: _Point, height: float, pen: float) -> Piece:
-        glyphs, span = self._kinds[kind], self._spans[kind][index]
+        pieces, span = self._kinds[kind], self._spans[kind][index]
         size = float(min(height / max(span[1], 0.3), 1.3 * height))
-        return Piece(*at, size, float(span[0]) * size, pen, glyphs.fields[index], int(glyphs.labels[index]))
+        return Piece(*at, size, float(span[0]) * size, pen, pieces.fields[index], int(pieces.labels[index]))
 
 
 def place(writer: Writer, rng: Rng) -> Layout:
@@ -201,7 +212,7 @@ def _single(writer: Writer, rng: Rng) -> Layout:
         x, y = (SIDE / 2 + u(-1, 1) * max(3, SIDE / 2 - part * height) for part in (0.4, 0.52))
     if rng.random() < Shares.straight:
         return Layout("single", [writer.other("straight", rng, (x, y), height, pen)])
-    return Layout("single", [writer.digit(rng, (x, y), height, pen)])
+    return Layout("single", [writer.digit(rng, (x, y), height, pen, is_blot=rng.random() < Shares.blots)])
 
 
 def _sheet(writer: Writer, rng: Rng) -> Layout:
@@ -216,11 +227,11 @@ def _sheet(writer: Writer, rng: Rng) -> Layout:
         u(0.5 * height, max(0.6 * height, SIDE - 0.5 * height - (n - 1) * step * height))
         for n, step in ((columns, gap), (rows, lead))
     )
-    digits = []
+    digits, is_blot = [], rng.random() < Shares.blots
     for n in range(count):
         dx, dy = rng.normal(0, 0.07 * height, 2)
         x, y = left + n % columns * gap * height + dx, top + n // columns * lead * height + dy
-        digits.append(writer.digit(rng, (x, y), height * u(0.85, 1.15), pen))
+        digits.append(writer.digit(rng, (x, y), height * u(0.85, 1.15), pen, is_blot=is_blot))
     return Layout("sheet", digits)
 
 
@@ -257,7 +268,8 @@ def _number(writer: Writer, rng: Rng) -> Layout:
     separator = _separator_of(rng) if rng.random() < Shares.separated else None
     slant = float(rng.normal(0, 0.15)) if rng.random() < Shares.one_hand else None
     level = 0.5 if rng.random() < 0.5 else 0.0
-    hand = _Hand(height, pen, gap, spread, level, slant, rng.random() < Shares.straight_ones, few, separator)
+    ones, blots = rng.random() < Shares.straight_ones, rng.random() < Shares.blots
+    hand = _Hand(height, pen, gap, spread, level, slant, ones, blots, few, separator)
     lines = []
     for _ in range(rows):
         length = (
@@ -282,7 +294,7 @@ def _number(writer: Writer, rng: Rng) -> Layout:
         placed = []
         for piece in pieces:
             x, y = moved(piece.x, piece.y)
-            placed.append(replace(piece, x=x, y=y, pen=pen * u(0.92, 1.08), angle=slope * u(0.3, 1)))
+            placed.append(replace(piece, x=x, y=y, pen=piece.pen * u(0.92, 1.08), angle=slope * u(0.3, 1)))
         for index, (piece, after) in enumerate(pairwise(list(placed))):
             chance = Shares.linked if piece.label == after.label == 0 else 0.02 * (0 in (piece.label, after.label))
             if after.x - piece.x < 1.6 * height and rng.random() < chance:
@@ -343,6 +355,7 @@ class _Hand:
     slant: float | None
     """Of all digits, as for `Writer.digit`."""
     has_straight_ones: bool
+    has_blots: bool
     few: tuple[int, ...] | None
     """The digits that most of it consists of."""
     separator: _Separator | None
@@ -373,7 +386,7 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
         if label == 1 and hand.has_straight_ones:
             piece = writer.other("straight 1", rng, place, high, hand.pen)
         else:
-            piece = writer.digit(rng, place, high, hand.pen, label, slant=hand.slant)
+            piece = writer.digit(rng, place, high, hand.pen, label, slant=hand.slant, is_blot=hand.has_blots)
         pieces.append(replace(piece, x=at + piece.width / 2))
         apart = (hand.gap + float(rng.normal(0, 0.05))) * height + 0.55 * hand.pen
         at += piece.width + max(0.12 * height - piece.width, 0) + apart

@@ -78,10 +78,10 @@ class _Cutter:
     finder: FinderNetwork
 
     @classmethod
-    def begin(cls, pieces: tuple[glyphs.Glyphs, ...], load: Callable[[], FinderNetwork]) -> None:
+    def begin(cls, pieces: glyphs.Kinds, load: Callable[[], FinderNetwork]) -> None:
         """Prepare this process."""
         cv2.setNumThreads(1)
-        cls.writer, cls.finder = Writer(*pieces), load()
+        cls.writer, cls.finder = Writer(pieces), load()
 
     @classmethod
     def cut(cls, count: int, seed: list[int]) -> Crops:

@@ -41,7 +41,7 @@ _INVERTED, _GAIN = 0.12, 0.15
 class FinderRecipe:
     """The hyper-parameters of the finder."""
 
-    parts: int = 3
+    parts: int = 4
     """Number of times that the learning rate rises and falls. Each part begins with the network of the one before, and
     ends with the mean of that and what it became."""
     part: int = 1
@@ -145,10 +145,10 @@ class _Maker:
     writer: Writer
 
     @classmethod
-    def begin(cls, pieces: tuple[glyphs.Glyphs, ...]) -> None:
+    def begin(cls, pieces: glyphs.Kinds) -> None:
         """Prepare this process."""
         cv2.setNumThreads(1)
-        cls.writer = Writer(*pieces)
+        cls.writer = Writer(pieces)
 
     @classmethod
     def make(cls, count: int, seed: list[int]) -> Views:

@@ -13,6 +13,7 @@ from training.finder.strokes import (
     MIN_LENGTH,
     distance_to,
     distances,
+    distances_to_edge,
     middle_line,
     skeleton,
     straight_fields,
@@ -24,8 +25,11 @@ from training.trust import signs
 _SIGNS_PEN = 1.2, 2.4
 """Narrowest and widest pen with which letters and signs are drawn before their middle line is taken."""
 
-_LONG_ONES = 150
-"""Number of different 1s whose upstroke is about as long as the stem."""
+_LONG_ONES, _STRAIGHT_ONES = 150, 80
+"""Number of different 1s whose upstroke is about as long as the stem, and of those that are a single stroke."""
+
+BLOT = 0.09
+"""Width of the pen that writes digits with their own ink, as a share of their longer side."""
 
 UNKNOWN = -1
 """The label of a digit whose class is not known."""
@@ -39,6 +43,16 @@ class Glyphs:
     """(N, FIELD, FIELD): distances to the middle of the strokes, as shares of the glyph's longer side."""
     labels: NDArray[np.int64]
     """(N,): digits, or UNKNOWN."""
+
+    @property
+    def slants(self) -> Floats:
+        """How far ink is to the right for each pixel that it is higher, (N,)."""
+        near = self.fields < 0.03
+        y, x = np.mgrid[:FIELD, :FIELD].astype(np.float32) / FIELD - 0.5
+        count = near.sum((1, 2))
+        dx, dy = (axis - ((near * axis).sum((1, 2)) / count)[:, None, None] for axis in (x, y))
+        slants: Floats = -(near * dx * dy).sum((1, 2)) / np.maximum((near * dy * dy).sum((1, 2)), 1e-6)
+        return slants
 
     @property
     def spans(self) -> Floats:
@@ -57,6 +71,14 @@ def digits(images: Grey, labels: Labels, per_style: int, seed: int) -> Glyphs:
         pictures += list(draw(name, per_style, rng))
         names += [style.label] * per_style
     return _glyphs(map(middle_line, pictures), names)
+
+
+def blots(images: Grey, labels: Labels) -> Glyphs:
+    """Return digits in MNIST form, uint8 (N, 28, 28), with their own ink: strokes of any width, and filled loops.
+
+    A pen of the width BLOT writes them.
+    """
+    return Glyphs(np.stack([distances_to_edge(image, BLOT / 2) for image in images]), labels.astype(np.int64))
 
 
 def strangers(count: int, seed: int) -> Glyphs:
@@ -87,11 +109,29 @@ def long_ones(seed: int) -> Glyphs:
     return Glyphs(fields.astype(np.float16), np.ones(_LONG_ONES, np.int64))
 
 
-def of_writer(
-    images: Grey, labels: Labels, *, per_style: int, other: int, seed: int
-) -> tuple[Glyphs, Glyphs, Glyphs, Glyphs]:
-    """Return what a `layout.Writer` writes with. `other` is the number of letters and signs."""
-    return digits(images, labels, per_style, seed), long_ones(seed), straight_digits(), strangers(other, seed)
+def straight_ones(seed: int) -> Glyphs:
+    """Return 1s that are a single stroke, nearly straight and upright."""
+    rng = np.random.default_rng([seed, 3])
+    y, x = np.mgrid[:FIELD, :FIELD].astype(np.float32) / (FIELD / 2) - 1
+    ends = rng.normal(0.04, 0.07, _STRAIGHT_ONES).clip(-0.1, 0.2), rng.normal(0, 0.02, _STRAIGHT_ONES)
+    fields = [distance_to([(-lean, 0.5), (bow, 0), (lean, -0.5)], x, y) for lean, bow in zip(*ends, strict=True)]
+    return Glyphs(np.array(fields, np.float16), np.ones(_STRAIGHT_ONES, np.int64))
+
+
+Kinds = dict[str, Glyphs]
+"""What a `layout.Writer` writes with, by name."""
+
+
+def of_writer(images: Grey, labels: Labels, *, per_style: int, other: int, seed: int) -> Kinds:
+    """Return what a writer writes with. `other` is the number of letters and signs."""
+    return {
+        "digit": digits(images, labels, per_style, seed),
+        "blot": blots(images[::2], labels[::2]),
+        "long 1": long_ones(seed),
+        "straight 1": straight_ones(seed),
+        "straight": straight_digits(),
+        "stranger": strangers(other, seed),
+    }
 
 
 def _glyphs(lines: Iterable[Grey], labels: Sequence[int]) -> Glyphs:

@@ -7,13 +7,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.finder.glyphs import Glyphs
+from digits.features import Floats
+from training.finder import glyphs
 from training.finder.paper import SIDE, Rng, log_uniform, near_level
 
 Kind = Literal["empty", "strangers", "single", "sheet", "number", "page", "cell", "amount"]
 
 MAX_DIGITS = 44
 """Of a scene. More are left out."""
+
+_CHOSEN_FROM = 6
+"""Number of glyphs from which the one is chosen whose slant is a hand's."""
 
 _Point = tuple[float, float]
 
@@ -28,9 +32,9 @@ class Shares:
     sheet: float = 0.05
     page: float = 0.07
     """Of the numbers: many lines of small digits."""
-    cell: float = 0.16
+    cell: float = 0.14
     """Of the numbers: a small blurred photo of a cell, cut at its frame."""
-    amount: float = 0.45
+    amount: float = 0.36
     """Of the numbers: an amount as on a form or a cheque, cut near its ink."""
     leading_one: float = 0.2
     """Of the numbers: the first digit is a 1."""
@@ -50,6 +54,12 @@ class Shares:
     """Of the numbers: made of few different digits that touch and look alike."""
     uneven: float = 0.25
     """Of the numbers: the digits differ much in height."""
+    one_hand: float = 0.5
+    """Of the numbers: all digits have about the same slant."""
+    straight_ones: float = 0.3
+    """Of the numbers: all 1s are a single stroke."""
+    blots: float = 0.4
+    """Of the numbers, sheets and single digits: the digits have their own ink instead of that of one pen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +113,49 @@ class Layout:
 class Writer:
     """Chooses glyphs, and knows how large they are."""
 
-    def __init__(self, digits: Glyphs, long_ones: Glyphs, straight: Glyphs, strangers: Glyphs) -> None:
+    def __init__(self, kinds: glyphs.Kinds) -> None:
         """Write with these glyphs."""
-        self._kinds = {"digit": digits, "long 1": long_ones, "straight": straight, "stranger": strangers}
-        self._spans = {name: glyphs.spans for name, glyphs in self._kinds.items()}
-        self._of = [np.flatnonzero(digits.labels == digit) for digit in range(10)]
-        self.behind = digits.fields[::9].astype(np.float32)
+        self._kinds = kinds
+        self._spans = {name: each.spans for name, each in self._kinds.items()}
+        self._of: dict[str, list[NDArray[np.intp]]] = {}
+        self._slants: dict[str, Floats] = {}
+        for name in ("digit", "blot"):
+            labels = kinds[name].labels
+            self._of[name] = [np.flatnonzero(labels == digit) for digit in range(10)]
+            self._slants[name] = kinds[name].slants
+        for name, slants in self._slants.items():
+            for rows in self._of[name]:
+                slants[rows] -= np.median(slants[rows]) if len(rows) else 0
+        self.behind = kinds["digit"].fields[::9].astype(np.float32)
         """The strokes of what is written on the other side of the paper."""
 
-    def digit(self, rng: Rng, at: _Point, height: float, pen: float, label: int | None = None) -> Piece:
-        """Return a digit of this height. Its label is random if it is None."""
+    def digit(
+        self,
+        rng: Rng,
+        at: _Point,
+        height: float,
+        pen: float,
+        label: int | None = None,
+        *,
+        slant: float | None = None,
+        is_blot: bool = False,
+    ) -> Piece:
+        """Return a digit of this height. Its label is random if it is None.
+
+        It slants about this much more than such digits do in the middle, or in any way if that is None. A blot has its
+        own ink instead of the pen's.
+        """
         label = int(rng.integers(10)) if label is None else label
         if label == 1 and rng.random() < Shares.long_one:
-            return self._piece("long 1", int(rng.integers(len(self._spans["long 1"]))), at, height, pen)
-        return self._piece("digit", int(rng.choice(self._of[label])), at, height, pen)
+            return self.other("long 1", rng, at, height, pen)
+        kind = "blot" if is_blot and len(self._of["blot"][label]) else "digit"
+        some = rng.choice(self._of[kind][label], 1 if slant is None else _CHOSEN_FROM)
+        index = some[np.abs(self._slants[kind][some] - (slant or 0)).argmin()]
+        piece = self._piece(kind, int(index), at, height, pen)
+        return replace(piece, pen=glyphs.BLOT * piece.size) if kind == "blot" else piece
 
     def other(self, kind: str, rng: Rng, at: _Point, height: float, pen: float) -> Piece:
-        """Return a "straight" digit or a "stranger" of this height."""
+        """Return a glyph of this kind and height."""
         return self._piece(kind, int(rng.integers(len(self._spans[kind]))), at, height, pen)
 
     def line_of_strangers(self, rng: Rng, at: _Point, height: float, pen: float, count: int) -> list[Piece]:
@@ -132,9 +168,9 @@ class Writer:
         return pieces
 
     def _piece(self, kind: str, index: int, at: _Point, height: float, pen: float) -> Piece:
-        glyphs, span = self._kinds[kind], self._spans[kind][index]
+        pieces, span = self._kinds[kind], self._spans[kind][index]
         size = float(min(height / max(span[1], 0.3), 1.3 * height))
-        return Piece(*at, size, float(span[0]) * size, pen, glyphs.fields[index], int(glyphs.labels[index]))
+        return Piece(*at, size, float(span[0]) * size, pen, pieces.fields[index], int(pieces.labels[index]))
 
 
 def place(writer: Writer, rng: Rng) -> Layout:
@@ -176,7 +212,7 @@ def _single(writer: Writer, rng: Rng) -> Layout:
         x, y = (SIDE / 2 + u(-1, 1) * max(3, SIDE / 2 - part * height) for part in (0.4, 0.52))
     if rng.random() < Shares.straight:
         return Layout("single", [writer.other("straight", rng, (x, y), height, pen)])
-    return Layout("single", [writer.digit(rng, (x, y), height, pen)])
+    return Layout("single", [writer.digit(rng, (x, y), height, pen, is_blot=rng.random() < Shares.blots)])
 
 
 def _sheet(writer: Writer, rng: Rng) -> Layout:
@@ -191,11 +227,11 @@ def _sheet(writer: Writer, rng: Rng) -> Layout:
         u(0.5 * height, max(0.6 * height, SIDE - 0.5 * height - (n - 1) * step * height))
         for n, step in ((columns, gap), (rows, lead))
     )
-    digits = []
+    digits, is_blot = [], rng.random() < Shares.blots
     for n in range(count):
         dx, dy = rng.normal(0, 0.07 * height, 2)
         x, y = left + n % columns * gap * height + dx, top + n // columns * lead * height + dy
-        digits.append(writer.digit(rng, (x, y), height * u(0.85, 1.15), pen))
+        digits.append(writer.digit(rng, (x, y), height * u(0.85, 1.15), pen, is_blot=is_blot))
     return Layout("sheet", digits)
 
 
@@ -227,10 +263,13 @@ def _number(writer: Writer, rng: Rng) -> Layout:
         height = max(min(height, 1.1 * SIDE / (count * (0.5 + gap))), 9.0)
     pen = max(0.45, height * log_uniform(rng, 0.05 if kind == "amount" else 0.015, 0.17))
     few = _FEW[int(rng.integers(len(_FEW)))] if rng.random() < Shares.repeating else None
-    spread = u(0.15, 0.3) if rng.random() < Shares.uneven else 0.08
+    spread = u(0.15, 0.42) if rng.random() < Shares.uneven else 0.08
     slope, lead = near_level(rng, 1.5, 7), u(1.15, 1.6) * height
     separator = _separator_of(rng) if rng.random() < Shares.separated else None
-    hand = _Hand(height, pen, gap, spread, few, separator)
+    slant = float(rng.normal(0, 0.15)) if rng.random() < Shares.one_hand else None
+    level = 0.5 if rng.random() < 0.5 else 0.0
+    ones, blots = rng.random() < Shares.straight_ones, rng.random() < Shares.blots
+    hand = _Hand(height, pen, gap, spread, level, slant, ones, blots, few, separator)
     lines = []
     for _ in range(rows):
         length = (
@@ -255,7 +294,7 @@ def _number(writer: Writer, rng: Rng) -> Layout:
         placed = []
         for piece in pieces:
             x, y = moved(piece.x, piece.y)
-            placed.append(replace(piece, x=x, y=y, pen=pen * u(0.92, 1.08), angle=slope * u(0.3, 1)))
+            placed.append(replace(piece, x=x, y=y, pen=piece.pen * u(0.92, 1.08), angle=slope * u(0.3, 1)))
         for index, (piece, after) in enumerate(pairwise(list(placed))):
             chance = Shares.linked if piece.label == after.label == 0 else 0.02 * (0 in (piece.label, after.label))
             if after.x - piece.x < 1.6 * height and rng.random() < chance:
@@ -311,6 +350,12 @@ class _Hand:
     """Between two digits, in heights."""
     spread: float
     """Standard deviation of the logarithm of the height."""
+    level: float
+    """Where digits of all heights stand level: 0.5 at their lower ends, 0 in the middle."""
+    slant: float | None
+    """Of all digits, as for `Writer.digit`."""
+    has_straight_ones: bool
+    has_blots: bool
     few: tuple[int, ...] | None
     """The digits that most of it consists of."""
     separator: _Separator | None
@@ -334,8 +379,14 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
         label = None if hand.few is None or rng.random() < 0.25 else int(rng.choice(hand.few))
         if rng.random() < (Shares.leading_one if index == 0 else Shares.one):
             label = 1
-        place = 0.0, float(rng.normal(0, 0.05)) * height
-        piece = writer.digit(rng, place, height * float(np.exp(rng.normal(0, hand.spread))), hand.pen, label)
+        high = height * float(np.exp(rng.normal(0, hand.spread)))
+        place = 0.0, float(rng.normal(0, 0.05)) * height + hand.level * (height - high)
+        if label is None:
+            label = int(rng.integers(10))
+        if label == 1 and hand.has_straight_ones:
+            piece = writer.other("straight 1", rng, place, high, hand.pen)
+        else:
+            piece = writer.digit(rng, place, high, hand.pen, label, slant=hand.slant, is_blot=hand.has_blots)
         pieces.append(replace(piece, x=at + piece.width / 2))
         apart = (hand.gap + float(rng.normal(0, 0.05))) * height + 0.55 * hand.pen
         at += piece.width + max(0.12 * height - piece.width, 0) + apart

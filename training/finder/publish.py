@@ -128,8 +128,9 @@ def _next_part(recipe: FinderRecipe, seed: int, output: Path) -> tuple[FinderRec
         for version in versions(root, NAME)[:1]:
             folder = root / NAME / str(version)
             manifest, files = read_version(folder)
-            done = (manifest.recipe or {}).get("part", recipe.parts)
-            earlier = replace(recipe, part=done)
+            trained = manifest.recipe or {}
+            done = trained.get("part", recipe.parts)
+            earlier = replace(recipe, part=done, parts=trained.get("parts", recipe.parts))  # parts may be added
             if done < recipe.parts and (manifest.recipe, manifest.seed) == (asdict(earlier), seed):
                 return replace(recipe, part=done + 1), files[MODEL], history_from_csv((folder / _HISTORY).read_bytes())
     return replace(recipe, part=1), _START.read_bytes(), {}

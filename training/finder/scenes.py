@@ -45,9 +45,9 @@ class Shares:
     """Of the hands: leaning up to 45 degrees."""
     faint: float = 0.14
     """Of the pens: faint ones."""
-    plain: float = 0.2
+    plain: float = 0.3
     """On clean paper in even light."""
-    dark: float = 0.15
+    dark: float = 0.1
     """Of the pictures: underexposed."""
 
 

@@ -102,6 +102,22 @@ _CLOCKWISE = [(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -
 """The neighbours of a pixel (x, y), from above and once around."""
 
 
+def distances_to_edge(image: Grey, inside: float) -> NDArray[np.float16]:
+    """Return the distance of each pixel to the edge of a digit's ink, and `inside` more, float16 (FIELD, FIELD).
+
+    It is a share of the digit's longer side, and 0 where the ink is thicker than twice `inside`. `image` is uint8
+    (28, 28).
+    """
+    left, top, width, height = cv2.boundingRect((image > 0).astype(np.uint8))
+    scale = FIELD / 2 / max(width, height, 1)
+    shift = FIELD / 2 - scale * np.array([left + (width - 1) / 2, top + (height - 1) / 2])
+    large = cv2.warpAffine(image, np.column_stack([np.eye(2) * scale, shift]), (FIELD, FIELD), flags=cv2.INTER_CUBIC)
+    ink = (large > 127).astype(np.uint8)
+    out, within = (cv2.distanceTransform(each, cv2.DIST_L2, cv2.DIST_MASK_5) for each in (1 - ink, ink))
+    field: NDArray[np.float16] = np.maximum((out - within) / (FIELD / 2) + inside, 0).astype(np.float16)
+    return field
+
+
 def distances(line: Grey) -> Floats:
     """Return the distance of each pixel to a middle line, as a share of the digit's height, float32 (FIELD, FIELD)."""
     left, top, width, height = cv2.boundingRect(line)

@@ -20,12 +20,7 @@ pytestmark = pytest.mark.training
 def scenes() -> list[Scene]:
     images = np.zeros((6, 28, 28), np.uint8)
     images[:, 4:24, 13:15] = 255  # 1s
-    writer = Writer(
-        glyphs.digits(images, np.ones(6, np.uint8), 1, 0),
-        glyphs.long_ones(0),
-        glyphs.straight_digits(),
-        glyphs.strangers(40, 0),
-    )
+    writer = Writer(glyphs.of_writer(images, np.ones(6, np.uint8), per_style=1, other=40, seed=0))
     rng = np.random.default_rng(0)
     return [make_scene(writer, rng) for _ in range(120)]
 

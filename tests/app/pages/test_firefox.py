@@ -84,7 +84,7 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
             process.terminate()
 
 
-def test_firefox_reads_is_misled_learns_returns_from_the_card_and_reads_a_stack(firefox: Firefox, service: Service) -> None:
+def test_firefox_reads_is_misled_learns_and_reads_a_stack(firefox: Firefox, service: Service) -> None:
     firefox.call("browsingContext.navigate", context=firefox.context, url=service.url, wait="complete")
 
     firefox.draw(7)

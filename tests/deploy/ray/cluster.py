@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "2",
     "RAY_metrics_report_interval_ms": "1000",
     # Where the packages are, as in the image.
     "PYTHONPATH": str(REPOSITORY),
@@ -109,6 +110,7 @@ class Cluster:
             headers={"Authorization": f"Bearer {ENVIRONMENT['RAY_AUTH_TOKEN']}"},
             timeout=PATIENCE_SECONDS,
         )
+        self._metrics = httpx.Client(timeout=PATIENCE_SECONDS)
         self.nodes = [
             Node(
                 folder / "head.log",
@@ -126,29 +128,34 @@ class Cluster:
             assert self.nodes[0].process.poll() is None, (self.folder / "head.log").read_text()
             return False
 
-    def add_node(self) -> None:
-        """Start another node and wait until the head knows it.
+    def add_nodes(self, number: int) -> None:
+        """Start further nodes at the same time and wait until the head knows them.
 
-        Ray gives up on a node that does not start within 30 s, and has no setting for it. On a busy machine a node
-        therefore gets three attempts.
+        Ray gives up on a node that does not start within 30 s, and has no setting for it. On a busy machine there are
+        therefore three attempts.
         """
-        before = self.alive().keys()
+        wanted = len(self.nodes) + number
         for _attempt in range(3):
-            number = next(self._numbers)
-            node = Node(
-                self.folder / f"node-{number}.log",
-                f"127.0.0.{number}",
-                f"--address={self.address}",
-                f"--dashboard-agent-listen-port={free_port()}",
-            )
-            self.nodes.append(node)
+            self.nodes += [self._start_node() for _ in range(wanted - len(self.nodes))]
             wait_until(
-                lambda: self.alive().keys() - before or self.nodes[-1].process.poll() is not None, "the node starts"
+                lambda: {node.ip for node in self.nodes if node.process.poll() is None} <= {*self.alive().values()},
+                "the nodes start",
             )
-            if node.process.poll() is None:
+            failed = [node for node in self.nodes if node.process.poll() is not None]
+            if not failed:
                 return
-            self.nodes.pop()
-        raise AssertionError(node.log.read_text())
+            self.nodes = [node for node in self.nodes if node not in failed]
+        raise AssertionError(failed[-1].log.read_text())
+
+    def _start_node(self) -> Node:
+        number = next(self._numbers)
+        return Node(
+            self.folder / f"node-{number}.log",
+            f"127.0.0.{number}",
+            # Nodes that start at the same time would choose the same names for their sockets in one folder.
+            *(f"--address={self.address}", f"--temp-dir={self.folder / str(number)}"),
+            f"--dashboard-agent-listen-port={free_port()}",
+        )
 
     def lose_a_node_with_a_replica(self) -> None:
         """Kill a node other than the head that holds a replica."""
@@ -208,7 +215,7 @@ class Cluster:
 
     def metrics(self) -> str:
         """Return the metrics that Ray's agents on all nodes export for Prometheus."""
-        return "\n".join(httpx.get(node.metrics_url).text for node in self.nodes)
+        return "\n".join(self._metrics.get(node.metrics_url).text for node in self.nodes)
 
     def counted(self, name: str) -> float:
         """Return the sum of a metric over all processes of all nodes."""
@@ -217,7 +224,7 @@ class Cluster:
     def receivers(self) -> set[str]:
         """Return the ids of the replicas to which HAProxy sends requests. The set is empty until HAProxy runs."""
         try:
-            statistics = httpx.get(_STATISTICS_URL).text
+            statistics = self._metrics.get(_STATISTICS_URL).text
         except httpx.TransportError:
             return set()
         rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
@@ -249,3 +256,4 @@ class Cluster:
         for node in reversed(self.nodes):
             node.kill()
         self._api.close()
+        self._metrics.close()

@@ -16,8 +16,7 @@ def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
         cluster = Cluster(Path(folder))
         try:
-            cluster.add_node()
-            cluster.add_node()
+            cluster.add_nodes(2)
             yield cluster
         finally:
             cluster.stop()

@@ -69,7 +69,7 @@ def test_a_run_continues_when_a_node_is_killed(
     output = tmp_path / "rows.jsonl"
 
     code, errors = run_and_disturb(cluster, sources, output, lambda _: cluster.nodes.pop().kill())
-    cluster.add_node()
+    cluster.add_nodes(1)
 
     assert code == 0, errors
     assert output.read_bytes() == expected

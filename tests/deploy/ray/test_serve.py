@@ -83,7 +83,7 @@ def test_replicas_on_two_nodes_answer_and_count_as_one_process_does(
 ) -> None:
     cluster.deploy({}, by_command=True, min_replicas=2, max_replicas=2)
     replicas = cluster.wait_until_healthy(2)
-    pixels = mnist.pixels[::25]
+    pixels = mnist.pixels[::125]
     before = cluster.counted("digits_predictions_total")
 
     expected = [service.client.post("/predict", content=digit.tobytes(), headers=RAW).json() for digit in pixels]

@@ -15,7 +15,7 @@ _FORGOTTEN = 0.15
 _NEW_SCALE, _NEW_SHIFT = 0.6, 0.05
 """Of the batch normalization of new channels."""
 
-_SHARE = 0.8
+_SHARE = 0.9
 """Of the weights after a part, in the mean of them and of those before."""
 
 

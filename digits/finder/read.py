@@ -345,7 +345,7 @@ class ReadNumber:
         for index, (digit, line, box) in enumerate(zip(digits, lines, boxes, strict=True)):
             rows[line] += str(digit["digit"])
             others = [each.height for each, its in zip(boxes, lines, strict=True) if its == line and each is not box]
-            others = others or [each.height for each in boxes]
+            others = others or [each.height for each in boxes if each is not box or len(boxes) == 1]
             size = box.height / np.median(others)
             if digit.get("novelty", 0) > most_novelty or not _SMALL < size < 1 / _SMALL:
                 digit["is_digit"] = digit["accept"] = False

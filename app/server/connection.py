@@ -14,7 +14,7 @@ from app.server.framing import MAX_HEAD_BYTES, body_bytes, take_head
 from app.server.replies import Replies
 from app.server.turns import Turns
 
-HEAD_SECONDS, REST_SECONDS = 10, 65  # for a head to arrive, and the rest of a body that nobody reads
+HEAD_SECONDS, REST_SECONDS = 10, 65  # A head arrives in the first, the rest of an unread body in the second.
 _PART_BYTES = 32 * 1024  # of a body. Behind chunks, uvicorn parses no more than this.
 
 

@@ -32,7 +32,8 @@ from digits.pictures.decode import REDUCED_SIDE
 
 _SMALL = 0.55
 """A digit that is lower than this share of the other digits of its line may be an exponent or the ring of a percent
-sign. One that exceeds them as much may be a ring around something. A digit alone in its line is compared with all."""
+sign. One that exceeds them as much may be a ring around something. A digit alone in its line is compared with
+those of the other lines."""
 
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
@@ -344,9 +345,9 @@ class ReadNumber:
         maybe_marks = [] if finder is None else self._maybe_marks(finder.decoding.most_mark)
         for index, (digit, line, box) in enumerate(zip(digits, lines, boxes, strict=True)):
             rows[line] += str(digit["digit"])
-            others = [each.height for each, its in zip(boxes, lines, strict=True) if its == line and each is not box]
-            others = others or [each.height for each in boxes if each is not box or len(boxes) == 1]
-            size = box.height / np.median(others)
+            others = [(each.height, its) for each, its in zip(boxes, lines, strict=True) if each is not box]
+            beside = [height for height, its in others if its == line]
+            size = box.height / np.median(beside or [height for height, _ in others] or [box.height])
             if digit.get("novelty", 0) > most_novelty or not _SMALL < size < 1 / _SMALL:
                 digit["is_digit"] = digit["accept"] = False
             if index in maybe_marks and "accept" in digit:

@@ -122,7 +122,7 @@ class Dataset(_Record):
     calibration_images: int = 0
     test_images: int
     other: str | None = None
-    """The name of the folder whose pictures show none of the classes, if there is one."""
+    """The folder that `--other` named, whose pictures show none of the classes. None without such a folder."""
 
 
 class Temperature(_Record):

@@ -25,8 +25,11 @@ from training.trust import signs
 _SIGNS_PEN = 1.2, 2.4
 """Narrowest and widest pen with which letters and signs are drawn before their middle line is taken."""
 
-_LONG_ONES, _STRAIGHT_ONES = 150, 80
-"""Number of different 1s whose upstroke is about as long as the stem, and of those that are a single stroke."""
+_LONG_ONES = 150
+"""Number of different 1s whose upstroke is about as long as the stem."""
+
+_STRAIGHT_ONES = 80
+"""Number of different 1s that are a single stroke."""
 
 BLOT = 0.09
 """Width of the pen that writes digits with their own ink, as a share of their longer side."""

@@ -89,19 +89,16 @@ class _GraphWriter:
         If the optional input `flag` is true, the outputs are empty instead.
         """
         before, self._nodes = self._nodes, []
-        computed, empty = ([f"{each.name}/{kind}" for each in outputs] for kind in ("computed", "empty"))
-        yield computed
-        nothing = [np.empty([max(size, 0) for size in each.shape], np.float32) for each in outputs]
-        constants = [
-            make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(values))
-            for name, values in zip(empty, nothing, strict=True)
-        ]
+        yield [f"{each.name}/computed" for each in outputs]
+        computed, empty = self._nodes, []
+        for each in outputs:
+            nothing = np.empty([max(size, 0) for size in each.shape], np.float32)
+            empty.append(make_node("Constant", [], [f"{each.name}/empty"], value=onnx.numpy_helper.from_array(nothing)))
         branches = {
-            f"{branch}_branch": make_graph(nodes, branch, [], [_described(each, name) for each, name in named])
-            for branch, nodes, named in (
-                ("then", constants, zip(outputs, empty, strict=True)),
-                ("else", self._nodes, zip(outputs, computed, strict=True)),
-            )
+            "then_branch": make_graph(empty, "then", [], [_described(each, f"{each.name}/empty") for each in outputs]),
+            "else_branch": make_graph(
+                computed, "else", [], [_described(each, f"{each.name}/computed") for each in outputs]
+            ),
         }
         self._nodes = [*before, make_node("If", [flag], [each.name for each in outputs], **branches)]
         self._constants.append(onnx.numpy_helper.from_array(np.array(False), flag))

@@ -17,7 +17,7 @@ MAX_DIGITS = 44
 """Of a scene. More are left out."""
 
 _CHOSEN_FROM = 6
-"""Number of glyphs from which the one is chosen whose slant is a hand's."""
+"""Number of random glyphs. The one that slants most like the hand is written."""
 
 _Point = tuple[float, float]
 
@@ -120,12 +120,11 @@ class Writer:
         self._of: dict[str, list[NDArray[np.intp]]] = {}
         self._slants: dict[str, Floats] = {}
         for name in ("digit", "blot"):
-            labels = kinds[name].labels
+            labels, slants = kinds[name].labels, kinds[name].slants
             self._of[name] = [np.flatnonzero(labels == digit) for digit in range(10)]
-            self._slants[name] = kinds[name].slants
-        for name, slants in self._slants.items():
-            for rows in self._of[name]:
-                slants[rows] -= np.median(slants[rows]) if len(rows) else 0
+            for rows in filter(len, self._of[name]):
+                slants[rows] -= np.median(slants[rows])
+            self._slants[name] = slants
         self.behind = kinds["digit"].fields[::9].astype(np.float32)
         """The strokes of what is written on the other side of the paper."""
 
@@ -139,13 +138,16 @@ class Writer:
         *,
         slant: float | None = None,
         is_blot: bool = False,
+        is_straight: bool = False,
     ) -> Piece:
-        """Return a digit of this height. Its label is random if it is None.
+        """Return a digit of this height. Without a label, it is a random one.
 
-        It slants about this much more than such digits do in the middle, or in any way if that is None. A blot has its
-        own ink instead of the pen's.
+        `slant` is how much more it leans to the right than half of the digits with its label, or None for any lean. A
+        blot has its own ink instead of the pen's. A straight 1 is a single stroke.
         """
         label = int(rng.integers(10)) if label is None else label
+        if label == 1 and is_straight:
+            return self.other("straight 1", rng, at, height, pen)
         if label == 1 and rng.random() < Shares.long_one:
             return self.other("long 1", rng, at, height, pen)
         kind = "blot" if is_blot and len(self._of["blot"][label]) else "digit"
@@ -381,12 +383,16 @@ def _line(writer: Writer, rng: Rng, count: int, hand: _Hand) -> tuple[list[Piece
             label = 1
         high = height * float(np.exp(rng.normal(0, hand.spread)))
         place = 0.0, float(rng.normal(0, 0.05)) * height + hand.level * (height - high)
-        if label is None:
-            label = int(rng.integers(10))
-        if label == 1 and hand.has_straight_ones:
-            piece = writer.other("straight 1", rng, place, high, hand.pen)
-        else:
-            piece = writer.digit(rng, place, high, hand.pen, label, slant=hand.slant, is_blot=hand.has_blots)
+        piece = writer.digit(
+            rng,
+            place,
+            high,
+            hand.pen,
+            label,
+            slant=hand.slant,
+            is_blot=hand.has_blots,
+            is_straight=hand.has_straight_ones,
+        )
         pieces.append(replace(piece, x=at + piece.width / 2))
         apart = (hand.gap + float(rng.normal(0, 0.05))) * height + 0.55 * hand.pen
         at += piece.width + max(0.12 * height - piece.width, 0) + apart

@@ -103,10 +103,10 @@ _CLOCKWISE = [(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -
 
 
 def distances_to_edge(image: Grey, inside: float) -> NDArray[np.float16]:
-    """Return the distance of each pixel to the edge of a digit's ink, and `inside` more, float16 (FIELD, FIELD).
+    """Return how far each pixel is from a line that is `inside` of the edge of a digit's ink, float16 (FIELD, FIELD).
 
-    It is a share of the digit's longer side, and 0 where the ink is thicker than twice `inside`. `image` is uint8
-    (28, 28).
+    A pen twice as wide as `inside` draws the ink again. Within the line, the distance is 0. All lengths are shares of
+    the digit's longer side. `image` is uint8 (28, 28).
     """
     left, top, width, height = cv2.boundingRect((image > 0).astype(np.uint8))
     scale = FIELD / 2 / max(width, height, 1)

@@ -108,6 +108,7 @@ function showReading(newReading, milliseconds) {
   const doubtful = (view() === "desk" && digits[stack.digit]) || digits.find(isUnsure);
   select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.indexOf(doubtful)));
   answer.showTime(milliseconds);
+  reveal("restoring");
   byId("look-note").textContent = ""; // the service can be reached
   byId("take").hidden = false;
   byId("share").hidden = drawing.picture !== null && parseFragment(location.hash).example === null; // a link holds no picture
@@ -149,6 +150,7 @@ function hideReading() {
 function showProblem(problem, retries) {
   hideReading();
   answer.showProblem(problemSentence(problem, retries));
+  reveal("restoring");
 }
 
 /** Say why nothing was done. The answer before would contradict it. */
@@ -156,6 +158,7 @@ function refuse(sentence) {
   requests.cancel();
   hideReading();
   answer.showProblem(sentence);
+  reveal("restoring");
 }
 
 /** Return the served version's manifest, or null. */
@@ -234,7 +237,7 @@ function view() {
 
 async function show(name, place = {}) {
   const module = name === "lab" ? await loadPart(loadLab, "lab.css", lab) : null;
-  requestAnimationFrame(() => requestAnimationFrame(() => (document.body.style.visibility = ""))); // once all has its place
+  reveal("opening");
   byId("look-note").textContent = module === null && name === "lab" ? `The lab could not be loaded. ${UNREACHABLE}` : "";
   if (name === "lab" && module === null) return;
   if (view() === "lab") {
@@ -299,6 +302,11 @@ async function openExample(name, place = {}) {
   setAddress({ ...place, example: name });
 }
 
+/** Show what a link or a reload has restored, once all has its place. */
+function reveal(hidden) {
+  requestAnimationFrame(() => requestAnimationFrame(() => document.body.classList.remove(hidden)));
+}
+
 /** Return the address with the strokes of the drawing or the name of the example, or null without them. */
 function sharedUrl() {
   const place = { ...parseFragment(location.hash), strokes: encodeStrokes(drawing) };
@@ -357,9 +365,10 @@ const hasOwnClasses = document.documentElement.dataset.classes === "own";
 const before = history.state; // what was drawn before a reload
 followFiles(openFiles, openExample, refuse);
 addEventListener("hashchange", followAddress);
-if (parseFragment(location.hash).lab) document.body.style.visibility = "hidden"; // until the lab is open
+document.body.classList.toggle("opening", parseFragment(location.hash).lab); // until the lab is open
 followAddress();
 if (drawing.isBlank && before?.strokes.length) drawing.restore(before);
+document.body.classList.toggle("restoring", !drawing.isBlank || parseFragment(location.hash).example !== null); // until the answer
 if (hasOwnClasses) {
   wordFor({ ownClasses: true });
   if (drawing.isBlank) answer.showEmpty();

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service
-from tests.app.pages.conftest import OpenPage
+from tests.app.pages.conftest import OpenPage, drag
 from tests.app.pages.test_drawing import (
     ANSWERS,
     DESKTOP,
@@ -72,6 +72,41 @@ def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: P
     for _ in range(3):
         other.keyboard.press("Control+z")
     expect_blank(other)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 740)])
+def test_what_a_link_or_a_reload_restores_moves_nothing_that_is_seen(
+    open_page: OpenPage, service: Service, width: int, height: int
+) -> None:
+    page = open_page("about:blank", viewport={"width": width, "height": height})
+    page.add_init_script(
+        "globalThis.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach(({ value, hadRecentInput }) =>"
+        " (shifts += hadRecentInput ? 0 : value))).observe({ type: 'layout-shift', buffered: true });"
+    )
+
+    def shifts() -> float:
+        expect(page.locator("#pixels")).to_have_css("visibility", "visible")
+        expect(page.locator("body")).to_have_class("")
+        page.wait_for_timeout(200)
+        return float(page.evaluate("shifts"))
+
+    moved = {}
+    for link in [
+        *("example=photo", "example=number", "example=unclear", "example=letter", "example=mistake-2"),
+        *("lab&example=unclear", "lab&panel=evidence&example=number", "lab&panel=beside&turn=20&example=photo"),
+    ]:
+        page.goto("about:blank")
+        page.goto(f"{service.url}/#{link}")
+        moved[link] = shifts()
+    page.goto(service.url)
+    for left in (0.1, 0.6):
+        drag(page, (left, 0.2), (left + 0.2, 0.2), (left + 0.1, 0.8))
+    expect(page.locator("#number")).to_have_text("77")
+    page.wait_for_timeout(600)  # until then, a shift would count as one after an input
+    page.reload()
+    moved["reload"] = shifts()
+
+    assert {link: shift for link, shift in moved.items() if shift >= 0.01} == {}
 
 
 def test_a_damaged_link_is_explained_and_forgotten(page: Page, service: Service) -> None:

@@ -1,13 +1,13 @@
 // A panel of the lab: the smallest change of the pixels after which a network gives another answer, found by its own slopes
 // (Goodfellow, Shlens and Szegedy 2015; Moosavi-Dezfooli, Fawzi and Frossard 2016).
 
+import { rowsOf } from "./distort.js";
 import { byId, element, write } from "./dom.js";
 import { drawGrey, drawHeat } from "./heat.js";
 import { indexOfLargest } from "./network.js";
 import { askAboutPixels } from "./requests.js";
 import { a, decimal, label, percent, verdict } from "./verdict.js";
 
-const SIDE = 28;
 const GROWTH = 0.2; // grey values a pixel by which a step makes the change larger
 const RATE = 0.2; // the share of a step's own direction in that of the change
 const MAX_STEPS = 400;
@@ -119,13 +119,12 @@ export class Adversarial {
     search.probabilities = search.network.forward(search.seen).probabilities;
     search.answer = indexOfLargest(search.probabilities);
     search.isDone = search.answer === this.#wished || search.steps === MAX_STEPS;
-    if (search.isDone) this.#ask(search, this.#controller.signal);
+    if (search.isDone) this.#ask(search, this.#controller);
   }
 
-  async #ask(search, signal) {
-    const reply = await askAboutPixels(rowsOf(search.seen), signal);
-    const prediction = reply?.ok ? await reply.json().catch(() => null) : null;
-    if (signal.aborted) return;
+  async #ask(search, controller) {
+    const prediction = await askAboutPixels(rowsOf(search.seen), controller).catch(() => null);
+    if (this.#controller !== controller) return;
     search.service = "The service could not answer.";
     if (prediction !== null) {
       const { accept, novelty } = prediction;
@@ -149,8 +148,4 @@ export class Adversarial {
       write(service, search.service);
     });
   }
-}
-
-function rowsOf(pixels) {
-  return Array.from({ length: SIDE }, (_, row) => pixels.slice(row * SIDE, (row + 1) * SIDE));
 }

@@ -22,6 +22,11 @@ export function distort(rows, { turn, right, down, size, thickness, noise }) {
   });
 }
 
+/** Return the rows of a picture's pixels. */
+export function rowsOf(pixels) {
+  return Array.from({ length: SIDE }, (_, row) => [...pixels.slice(row * SIDE, (row + 1) * SIDE)]);
+}
+
 /** Let strokes grow by a number of pixels, which may be negative or a fraction. */
 function change(rows, thickness) {
   const extreme = thickness > 0 ? Math.max : Math.min;

@@ -82,7 +82,6 @@ export class Lab {
       this.#askService();
     });
     byId("restore").addEventListener("click", () => this.#restore());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renderSoon());
   }
 
   /**
@@ -296,8 +295,7 @@ export class Lab {
     if (this.#isMoving) this.#distort(); // the last move has not had its frame
     const { pixels, line } = this.#digit;
     const controller = (this.#request = new AbortController());
-    const reply = await askAboutPixels(pixels, controller.signal);
-    const prediction = reply?.ok ? await reply.json().catch(() => null) : null;
+    const prediction = await askAboutPixels(pixels, controller).catch(() => null);
     if (this.#request !== controller || controller.signal.aborted) return;
     if (prediction === null) this.#say("The service could not answer. Move a slider to ask it again.");
     else this.#adopt({ ...prediction, pixels, line });

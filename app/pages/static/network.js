@@ -158,31 +158,6 @@ export function arrange(groups, columns) {
   return { places, rows: row };
 }
 
-/** Return the index of the place that a key leads to, or null for any other key. */
-export function neighbour(key, places, selected) {
-  const { row, column } = places[selected];
-  const inRow = (step) => {
-    const candidates = places.filter((place) => place.row === row + step);
-    return candidates.length ? places.indexOf(candidates[Math.min(column, candidates.length - 1)]) : selected;
-  };
-  switch (key) {
-    case "ArrowRight":
-      return Math.min(selected + 1, places.length - 1);
-    case "ArrowLeft":
-      return Math.max(selected - 1, 0);
-    case "ArrowDown":
-      return inRow(1);
-    case "ArrowUp":
-      return inRow(-1);
-    case "Home":
-      return 0;
-    case "End":
-      return places.length - 1;
-    default:
-      return null;
-  }
-}
-
 function dense(inputs, kernel, bias) {
   const sums = Float64Array.from(bias);
   for (let input = 0, row = 0; input < inputs.length; input++, row += sums.length) {
@@ -193,7 +168,8 @@ function dense(inputs, kernel, bias) {
   return sums;
 }
 
-function softmax(logits) {
+/** Return the probabilities of the logits. */
+export function softmax(logits) {
   const largest = Math.max(...logits);
   const odds = logits.map((logit) => Math.exp(logit - largest));
   const sum = odds.reduce((a, b) => a + b);

@@ -6,7 +6,7 @@ import { character, isUnsure, lineCount, marksSentence, separated, summary, verd
 const SIGN = 0.4; // the width of a question mark or a separator, in widths of a digit
 
 export class NumberText {
-  #digits = []; // {radio, line, column} in reading order
+  #digits = []; // {radio, row, column} in reading order
   #selected = 0;
   #onSelect;
 
@@ -38,7 +38,7 @@ export class NumberText {
       const radio = element("span", { role: "radio", className, ariaLabel: spoken(digit) }, sign, element("sup", { textContent: doubt }));
       if (behindSeparators.includes(digit)) lines[digit.line].append(separator());
       lines[digit.line].append(radio);
-      return { radio, line: digit.line, column: columns[digit.line]++ };
+      return { radio, row: digit.line, column: columns[digit.line]++ };
     });
     const widths = lines.map((line, index) => columns[index] + SIGN * line.querySelectorAll(".unsure, .separator").length);
     byId("number").style.setProperty("--columns", Math.max(...widths));
@@ -74,24 +74,24 @@ export function separator() {
   return element("i", { className: "separator", ariaHidden: "true" });
 }
 
-/** Return the index of the digit that a key leads to, or null for any other key. Each digit has a line and a column. */
-export function destination(key, digits, selected) {
-  const last = digits.length - 1;
-  const places = {
+/** Return the index of the place that a key leads to, or null for any other key. Each place has a row and a column. */
+export function destination(key, places, selected) {
+  const last = places.length - 1;
+  const destinations = {
     ArrowRight: Math.min(selected + 1, last),
     ArrowLeft: Math.max(selected - 1, 0),
-    ArrowDown: inLine(+1, digits, selected),
-    ArrowUp: inLine(-1, digits, selected),
+    ArrowDown: inRow(+1, places, selected),
+    ArrowUp: inRow(-1, places, selected),
     Home: 0,
     End: last,
   };
-  return places[key] ?? null;
+  return destinations[key] ?? null;
 }
 
-/** Return the index of the digit below or above the selected one, or the selected one in the last or first line. */
-function inLine(step, digits, selected) {
-  const { line, column } = digits[selected];
-  const candidates = digits.flatMap((digit, index) => (digit.line === line + step ? [index] : []));
+/** Return the index of the place below or above the selected one, or the selected one in the last or first row. */
+function inRow(step, places, selected) {
+  const { row, column } = places[selected];
+  const candidates = places.flatMap((place, index) => (place.row === row + step ? [index] : []));
   return candidates[Math.min(column, candidates.length - 1)] ?? selected;
 }
 

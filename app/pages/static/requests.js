@@ -157,17 +157,13 @@ function withPrediction(reading, prediction, { isUnfinished }) {
  * Ask about 28x28 grey values as they are.
  *
  * @param {number[][]} pixels
- * @param {AbortSignal} signal
+ * @param {AbortController} controller
  * @param {string} more of the query, such as "&include=saliency"
- * @returns {Promise<Response | null>} null without a reply
+ * @returns {Promise<any>} the reply of `POST /predict`
+ * @throws {Problem}
  */
-export function askAboutPixels(pixels, signal, more = "") {
-  return fetchWithKey(`predict?normalize=never${more}`, {
-    method: "POST",
-    body: JSON.stringify({ pixels }),
-    headers: { "Content-Type": "application/json", Accept: "application/json" },
-    signal,
-  }).catch(() => null);
+export function askAboutPixels(pixels, controller, more = "") {
+  return post(`predict?normalize=never${more}`, { body: JSON.stringify({ pixels }), type: "application/json" }, controller);
 }
 
 /**
@@ -197,7 +193,13 @@ export async function read(query, content, controller) {
   }
 }
 
-/** Send a picture, as `read` does, to any path, and return the reply. */
+/**
+ * Send a picture, as `read` does, to any path, and return the reply.
+ *
+ * @param {string} path
+ * @param {{body: BodyInit, type: string}} content
+ * @param {AbortController} controller
+ */
 export async function post(path, { body, type }, controller) {
   const timeout = setTimeout(() => controller.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT_MS);
   let reply;

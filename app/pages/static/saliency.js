@@ -47,15 +47,14 @@ export class Saliency {
     }
     const controller = new AbortController();
     this.#request = controller;
-    const reply = await askAboutPixels(this.#pixels, controller.signal, "&include=saliency");
-    const answer = await reply?.json().catch(() => null);
+    const answer = await askAboutPixels(this.#pixels, controller, "&include=saliency").catch((problem) => problem);
     if (this.#request !== controller) return;
-    if (answer?.saliency) {
+    if (answer.saliency) {
       this.#show(answer);
       return;
     }
     this.#clear();
-    if (reply?.status === 422) {
+    if (answer.status === 422) {
       this.#toggle(false);
       this.offer(false);
       this.#onMissing();

@@ -1,5 +1,7 @@
 // Trains the lecture's network by hand: a hidden layer with relu, outputs with softmax, and RMSprop as Keras has it.
 
+import { softmax } from "./network.js";
+
 const [PIXELS, CLASSES] = [784, 10];
 const [DECAY, EPSILON] = [0.9, 1e-7]; // Keras' `rho` and `epsilon`
 
@@ -96,13 +98,6 @@ export function crossEntropy(probability) {
 /** Add a multiple of `count` numbers to others. Both products of a layer consist of this. */
 function addRow(sums, start, row, rowStart, count, factor) {
   for (let index = 0; index < count; index++) sums[start + index] += factor * row[rowStart + index];
-}
-
-function softmax(logits) {
-  const largest = Math.max(...logits);
-  const odds = logits.map((logit) => Math.exp(logit - largest));
-  const sum = odds.reduce((a, b) => a + b);
-  return odds.map((each) => each / sum);
 }
 
 /** RMSprop: divide each gradient by the root of the running mean of its square. */

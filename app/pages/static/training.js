@@ -1,5 +1,6 @@
 // A panel of the lab: the visitor trains the lecture's network here, and watches it learn.
 
+import { rowsOf } from "./distort.js";
 import { byId, element, write } from "./dom.js";
 import { drawGrey, drawHeat } from "./heat.js";
 import { Network, indexOfLargest } from "./network.js";
@@ -99,8 +100,7 @@ export class Training {
       item.hidden = mistake === undefined;
       if (item.hidden) return;
       const { index, label, answer } = mistake;
-      const first = index * PIXELS;
-      drawGrey(canvas, Array.from({ length: SIDE }, (_, row) => this.#sheet.subarray(first + row * SIDE, first + (row + 1) * SIDE)));
+      drawGrey(canvas, rowsOf(this.#sheet.subarray(index * PIXELS, (index + 1) * PIXELS)));
       write(text, `${label} as ${answer}`);
     });
   }

@@ -1,9 +1,9 @@
 // Trains the visitor's network beside the page, and reports four times in an epoch how far it is.
 
-import { distort } from "./distort.js";
+import { distort, rowsOf } from "./distort.js";
 import { Trainer, crossEntropy, freshWeights } from "./trainer.js";
 
-const [SIDE, PIXELS] = [28, 784];
+const PIXELS = 784;
 const [EACH, LEARNED] = [500, 400]; // digits of each class, and how many of them are trained on
 const REPORT_AFTER = 1000; // pictures
 const MAX_EPOCHS = 100; // a page that is forgotten does not train for ever
@@ -76,10 +76,9 @@ function report(trained) {
 
 /** Return the digit turned, moved and scaled a little, each time in another way. */
 function distorted(pixels) {
-  const rows = Array.from({ length: SIDE }, (_, row) => [...pixels.subarray(row * SIDE, (row + 1) * SIDE)]);
   const upTo = (most) => most * (2 * Math.random() - 1);
   const changes = { turn: upTo(15), right: upTo(2), down: upTo(2), size: 100 + upTo(15), thickness: 0, noise: 0 };
-  return distort(rows, changes).flat();
+  return distort(rowsOf(pixels), changes).flat();
 }
 
 function shuffled(values) {

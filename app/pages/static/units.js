@@ -1,8 +1,9 @@
 // The hidden units as dots: their places never change, and the stronger its colour, the larger is a unit's activation.
 
-import { colour, element } from "./dom.js";
+import { colour } from "./dom.js";
 import { fitToScreen } from "./drawing.js";
-import { arrange, neighbour } from "./network.js";
+import { arrange } from "./network.js";
+import { destination } from "./number.js";
 import { hasOwnClasses, label } from "./verdict.js";
 
 const COLUMNS = 32;
@@ -18,7 +19,6 @@ export class Units {
   #hovered = null; // the place below the mouse
   #chosen = null;
   #cell = 1; // the side of a dot's place, in pixels of the canvas
-  #ground = null; // a canvas with the names and a pale dot for each unit, which is copied each time
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -30,23 +30,19 @@ export class Units {
     canvas.addEventListener("pointerleave", () => this.#hover(null));
     canvas.addEventListener("click", (event) => this.#choose(this.#placeAt(event)));
     canvas.addEventListener("keydown", (event) => {
-      const place = neighbour(event.key, this.#places, this.#shownPlace);
+      const place = destination(event.key, this.#places, this.#shownPlace);
       if (place === null || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       this.#choose(place);
     });
-    const redraw = () => {
-      this.#ground = null;
-      this.#onChange();
-    };
-    new ResizeObserver(redraw).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    new ResizeObserver(onChange).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", onChange);
   }
 
   /** @param {import("./network.js").Network} network whose units get their places */
   arrange(network) {
     ({ places: this.#places, rows: this.#rows } = arrange(network.groups(), COLUMNS));
-    [this.#chosen, this.#hovered, this.#ground, this.#hidden] = [null, null, null, null];
+    [this.#chosen, this.#hovered, this.#hidden] = [null, null, null];
     this.#canvas.style.aspectRatio = `${COLUMNS + this.#nameColumns} / ${this.#rows}`;
   }
 
@@ -112,47 +108,33 @@ export class Units {
   }
 
   #draw() {
-    if (this.#ground === null) this.#drawGround();
-    if (this.#ground === null) return;
-    const context = this.#canvas.getContext("2d");
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
-    context.drawImage(this.#ground, 0, 0);
-    const most = this.#hidden === null ? 1 : Math.max(...this.#hidden) || 1;
-    context.fillStyle = colour("--accent");
-    for (const place of this.#places) {
-      const strength = this.#hidden === null ? 0 : this.#hidden[place.unit] / most;
-      if (strength < 0.01) continue; // most units
-      context.globalAlpha = strength;
-      this.#dot(context, place);
-      context.fill();
-    }
-    context.globalAlpha = 1;
-    context.strokeStyle = colour("--text");
-    context.lineWidth = this.#cell / 5;
-    this.#dot(context, this.shown);
-    context.stroke();
-    this.#describe();
-  }
-
-  #drawGround() {
-    if (this.#places.length === 0 || this.#canvas.clientWidth === 0) return;
+    if (this.#canvas.clientWidth === 0) return;
     fitToScreen(this.#canvas);
     const { width, height } = this.#canvas;
     this.#cell = width / (COLUMNS + this.#nameColumns);
-    this.#ground = element("canvas", { width, height });
-    const context = this.#ground.getContext("2d");
+    const context = this.#canvas.getContext("2d");
+    context.clearRect(0, 0, width, height);
     context.font = `600 ${1.1 * this.#cell}px ${getComputedStyle(this.#canvas).fontFamily}`;
     context.textBaseline = "middle";
+    const most = this.#hidden === null ? 1 : Math.max(...this.#hidden) || 1;
     this.#places.forEach((place, index) => {
       context.fillStyle = colour("--text");
       const isFirst = this.#places[index - 1]?.group !== place.group;
       const maxWidth = (this.#nameColumns - 0.3) * this.#cell;
       if (isFirst) context.fillText(label(place.group), 0, (place.row + 0.5) * this.#cell, maxWidth);
-      context.fillStyle = colour("--track");
       this.#dot(context, place);
+      context.fillStyle = colour("--track");
       context.fill();
+      context.globalAlpha = this.#hidden === null ? 0 : this.#hidden[place.unit] / most;
+      context.fillStyle = colour("--accent");
+      context.fill();
+      context.globalAlpha = 1;
     });
+    context.strokeStyle = colour("--text");
+    context.lineWidth = this.#cell / 5;
+    this.#dot(context, this.shown);
+    context.stroke();
+    this.#describe();
   }
 
   #dot(context, { column, row }) {

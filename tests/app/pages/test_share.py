@@ -80,8 +80,10 @@ def test_what_a_link_or_a_reload_restores_moves_nothing_that_is_seen(
 ) -> None:
     page = open_page("about:blank", viewport={"width": width, "height": height})
     page.add_init_script(
-        "globalThis.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach(({ value, hadRecentInput }) =>"
-        " (shifts += hadRecentInput ? 0 : value))).observe({ type: 'layout-shift', buffered: true });"
+        "globalThis.shifts = 0;"
+        "const add = ({ value, hadRecentInput }) => (shifts += hadRecentInput ? 0 : value);"
+        "const observer = new PerformanceObserver((list) => list.getEntries().forEach(add));"
+        "observer.observe({ type: 'layout-shift', buffered: true });"
     )
 
     def shifts() -> float:

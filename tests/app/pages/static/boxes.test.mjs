@@ -49,10 +49,10 @@ test("a label lies where it hides no digit and no earlier label, and in the area
   }
 });
 
-test("the keys lead through the digits of a number and its lines", () => {
+test("the keys lead through the digits of a number and its rows", () => {
   // 407
   // 52
-  const digits = [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]].map(([line, column]) => ({ line, column }));
+  const digits = [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]].map(([row, column]) => ({ row, column }));
 
   for (const [key, ...moves] of [
     ["ArrowRight", [2, 3], [4, 4]],

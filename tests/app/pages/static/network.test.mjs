@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Network, arrange, largestDifference } from "../../../../app/pages/static/network.js";
-import { neighbour, parseTensors, strongest } from "../../../../app/pages/static/network.js";
+import { parseTensors, strongest } from "../../../../app/pages/static/network.js";
 
 /** Return a safetensors file. The values are float16 numbers, given as bits, or other ones of one byte. */
 function safetensors(tensors) {
@@ -88,7 +88,7 @@ test("units are ranked by their evidence, with their share of all of it", () => 
   assert.deepEqual(strongest([0, 0], 8), { supporting: [], opposing: [] });
 });
 
-test("dots are grouped by the class that a unit supports most, and keys lead from dot to dot", () => {
+test("dots are grouped by the class that a unit supports most", () => {
   assert.deepEqual(network.groups(), [[0], [1], []]);
   // 5 6
   // 7
@@ -98,15 +98,4 @@ test("dots are grouped by the class that a unit supports most, and keys lead fro
   assert.equal(rows, 4);
   const placed = places.map(({ unit, group, column, row }) => [unit, group, column, row]);
   assert.deepEqual(placed, [[5, 0, 0, 0], [6, 0, 1, 0], [7, 0, 0, 1], [8, 1, 0, 2], [9, 1, 1, 2]]);
-  for (const [key, ...moves] of [
-    ["ArrowRight", [1, 2], [4, 4]],
-    ["ArrowLeft", [0, 0]],
-    ["ArrowDown", [1, 2], [4, 4]],
-    ["ArrowUp", [4, 2]],
-    ["Home", [3, 0]],
-    ["End", [0, 4]],
-    ["Enter", [0, null]],
-  ]) {
-    for (const [from, to] of moves) assert.equal(neighbour(key, places, from), to, `${key} from ${from}`);
-  }
 });

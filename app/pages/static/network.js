@@ -168,8 +168,7 @@ function dense(inputs, kernel, bias) {
   return sums;
 }
 
-/** Return the probabilities of the logits. */
-export function softmax(logits) {
+function softmax(logits) {
   const largest = Math.max(...logits);
   const odds = logits.map((logit) => Math.exp(logit - largest));
   const sum = odds.reduce((a, b) => a + b);

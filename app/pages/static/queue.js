@@ -10,8 +10,8 @@ export class Queue {
   #asked = new Map(); // the AbortController of each request in flight, with its item; what others end with is ignored
   #backoff = new Backoff();
   #timer = null; // of the pause after a temporary problem
-  #isStopped = false;
-  #problem = null;
+  isStopped = false; // whether nothing is asked until `resume`: after `stop`, or because the API key is missing
+  problem = null; // the one that keeps all items waiting
   #ask;
   #onProblem;
   #onChange;
@@ -30,16 +30,6 @@ export class Queue {
     return this.#waiting.length + this.#asked.size > 0;
   }
 
-  /** Whether nothing is asked until `resume`: after `stop`, or because the API key is missing. */
-  get isStopped() {
-    return this.#isStopped;
-  }
-
-  /** The problem that keeps all items waiting, or null. */
-  get problem() {
-    return this.#problem;
-  }
-
   /** Append items, and go on if the queue was stopped. */
   add(items) {
     this.#waiting.push(...items);
@@ -49,12 +39,12 @@ export class Queue {
   /** Cancel the requests in flight. Their items wait again. */
   stop() {
     this.#halt();
-    this.#problem = null;
+    this.problem = null;
     this.#onChange();
   }
 
   resume() {
-    this.#isStopped = false;
+    this.isStopped = false;
     this.#next();
   }
 
@@ -62,12 +52,12 @@ export class Queue {
   clear() {
     this.#halt();
     this.#waiting = [];
-    this.#problem = null;
-    this.#isStopped = false;
+    this.problem = null;
+    this.isStopped = false;
   }
 
   #halt() {
-    this.#isStopped = true;
+    this.isStopped = true;
     clearTimeout(this.#timer);
     this.#timer = null;
     this.#waiting.unshift(...this.#asked.values());
@@ -77,7 +67,7 @@ export class Queue {
   }
 
   #next() {
-    while (!this.#isStopped && this.#timer === null && this.#asked.size < AT_ONCE && this.#waiting.length > 0) {
+    while (!this.isStopped && this.#timer === null && this.#asked.size < AT_ONCE && this.#waiting.length > 0) {
       this.#send(this.#waiting.shift());
     }
     this.#onChange();
@@ -96,7 +86,7 @@ export class Queue {
     if (!this.#asked.delete(controller)) return;
     if (problem === null) {
       this.#backoff.reset();
-      this.#problem = null;
+      this.problem = null;
     } else {
       this.#fail(item, problem);
     }
@@ -107,7 +97,7 @@ export class Queue {
     if (problem.status === KEY_MISSING) {
       this.#waiting.unshift(item);
       this.#halt();
-      this.#problem = problem;
+      this.problem = problem;
       return;
     }
     // The requests in flight with this one probably fail too, and do not make the pause longer.
@@ -117,7 +107,7 @@ export class Queue {
       return;
     }
     this.#waiting.push(item); // after all others, which may be answered
-    this.#problem = problem;
+    this.problem = problem;
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#next();

@@ -1,42 +1,22 @@
 // Trains the lecture's network by hand: a hidden layer with relu, outputs with softmax, and RMSprop as Keras has it.
 
-import { softmax } from "./network.js";
+import { Network } from "./network.js";
 
 const [PIXELS, CLASSES] = [784, 10];
 const [DECAY, EPSILON] = [0.9, 1e-7]; // Keras' `rho` and `epsilon`
 
 /** Weights are row by row: a row for each input of a layer. */
 export class Trainer {
-  #kernel;
-  #bias;
-  #outputKernel;
-  #outputBias;
   #gradients;
   #squares; // a running mean of each weight's squared gradient
-  #hidden;
   #errors; // what a picture's loss changes by with each hidden unit
 
   /** @param {Float32Array[]} weights kernel and bias of the hidden layer, then of the outputs */
   constructor(weights) {
     this.weights = weights;
-    [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = weights;
+    this.network = new Network(weights);
     [this.#gradients, this.#squares] = [0, 1].map(() => weights.map(({ length }) => new Float32Array(length)));
-    [this.#hidden, this.#errors] = [0, 1].map(() => new Float32Array(this.#bias.length));
-  }
-
-  /** Return the ten probabilities of a picture, 784 grey values from 0 to 255. */
-  forward(pixels) {
-    const [hidden, units] = [this.#hidden, this.#bias.length];
-    hidden.set(this.#bias);
-    for (let pixel = 0; pixel < PIXELS; pixel++) {
-      if (pixels[pixel] > 0) addRow(hidden, 0, this.#kernel, pixel * units, units, pixels[pixel] / 255); // most are 0
-    }
-    const logits = Float32Array.from(this.#outputBias);
-    for (let unit = 0; unit < units; unit++) {
-      if (hidden[unit] > 0) addRow(logits, 0, this.#outputKernel, unit * CLASSES, CLASSES, hidden[unit]);
-      else hidden[unit] = 0;
-    }
-    return softmax(logits);
+    this.#errors = new Float32Array(this.network.units);
   }
 
   /**
@@ -51,32 +31,32 @@ export class Trainer {
     for (const gradient of this.#gradients) gradient.fill(0);
     let [loss, hits] = [0, 0];
     pictures.forEach((pixels, index) => {
-      const probabilities = this.forward(pixels);
-      const probability = probabilities[labels[index]];
+      const pass = this.network.forward(pixels);
+      const probability = pass.probabilities[labels[index]];
       loss += crossEntropy(probability) / pictures.length;
-      if (probability === Math.max(...probabilities)) hits++;
-      this.#backward(pixels, probabilities, labels[index], 1 / pictures.length);
+      if (probability === Math.max(...pass.probabilities)) hits++;
+      this.#backward(pass, labels[index], 1 / pictures.length);
     });
     this.weights.forEach((weights, index) => descend(weights, this.#gradients[index], this.#squares[index], learningRate));
     return { loss, hits };
   }
 
   /** Add a picture's share of the gradients, from the outputs back to the pixels. */
-  #backward(pixels, probabilities, label, share) {
+  #backward({ x, hidden, probabilities }, label, share) {
     const [kernel, bias, outputKernel, outputBias] = this.#gradients;
-    const [hidden, errors, units] = [this.#hidden, this.#errors, this.#bias.length];
+    const [errors, units, outputWeights] = [this.#errors, this.network.units, this.weights[2]];
     // The loss's derivative by the logits: the probabilities, less 1 for the right class.
     const outputErrors = probabilities.map((p, digit) => share * (p - Number(digit === label)));
-    addRow(outputBias, 0, outputErrors, 0, CLASSES, 1);
+    addRow(outputBias, 0, outputErrors, 1);
     for (let unit = 0; unit < units; unit++) {
       errors[unit] = 0;
       if (hidden[unit] === 0) continue; // relu's derivative is 0
-      addRow(outputKernel, unit * CLASSES, outputErrors, 0, CLASSES, hidden[unit]);
-      for (let digit = 0; digit < CLASSES; digit++) errors[unit] += outputErrors[digit] * this.#outputKernel[unit * CLASSES + digit];
+      addRow(outputKernel, unit * CLASSES, outputErrors, hidden[unit]);
+      for (let digit = 0; digit < CLASSES; digit++) errors[unit] += outputErrors[digit] * outputWeights[unit * CLASSES + digit];
     }
-    addRow(bias, 0, errors, 0, units, 1);
+    addRow(bias, 0, errors, 1);
     for (let pixel = 0; pixel < PIXELS; pixel++) {
-      if (pixels[pixel] > 0) addRow(kernel, pixel * units, errors, 0, units, pixels[pixel] / 255);
+      if (x[pixel] > 0) addRow(kernel, pixel * units, errors, x[pixel]); // most are 0
     }
   }
 }
@@ -95,9 +75,9 @@ export function crossEntropy(probability) {
   return -Math.log(Math.max(probability, EPSILON));
 }
 
-/** Add a multiple of `count` numbers to others. Both products of a layer consist of this. */
-function addRow(sums, start, row, rowStart, count, factor) {
-  for (let index = 0; index < count; index++) sums[start + index] += factor * row[rowStart + index];
+/** Add a multiple of numbers to a row of sums. */
+function addRow(sums, start, numbers, factor) {
+  for (let index = 0; index < numbers.length; index++) sums[start + index] += factor * numbers[index];
 }
 
 /** RMSprop: divide each gradient by the root of the running mean of its square. */

@@ -59,7 +59,7 @@ function report(trained) {
   let loss = 0;
   const mistakes = [];
   for (const { index, label, pixels } of held) {
-    const probabilities = trainer.forward(pixels);
+    const { probabilities } = trainer.network.forward(pixels);
     const sure = Math.max(...probabilities);
     loss += crossEntropy(probabilities[label]) / held.length;
     if (probabilities[label] < sure) mistakes.push({ index, label, answer: probabilities.indexOf(sure), sure });

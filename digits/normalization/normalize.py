@@ -25,7 +25,7 @@ from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
 from digits.normalization.doubts import with_neighbours_of
 from digits.normalization.look import VIEW_SIDE, Look, OtherLook, reduced_view
-from digits.normalization.mnist_form import Mode, are_mnist_form
+from digits.normalization.mnist_form import BOX, Mode, are_mnist_form
 from digits.normalization.page import moved
 from digits.normalization.paper import SMALL_SIDE, EvenPaper, is_darker
 from digits.normalization.parts import (
@@ -47,9 +47,6 @@ from digits.normalization.redraw import redraw
 _FINE_VIEW_SIDE = 256
 """The same for a digit that is too small for the first view."""
 
-_LARGE_DIGIT = 50
-"""Longer side in pixels from which on a larger picture of the digit would not be read better."""
-
 _MIN_INK = 0.2
 """A pixel belongs to the digit if at least this share of it is ink."""
 
@@ -64,9 +61,6 @@ _NEAR = 0.3
 
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
-
-_BLOCK = 0.4, 0.85
-"""A block is wider than the first share of its length, and fills more than the second share of its rectangle."""
 
 _MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 """Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
@@ -184,24 +178,15 @@ class DigitLook(Look):
     @classmethod
     def at(cls, picture: Grey) -> Self:
         """Take the first look at a picture, uint8 (height, width), that shows a digit. Raises NoInk if it is blank."""
-        look = next(look for look in cls.in_order(picture) if look.page is None or look.found)
-        return cls(None, look.view, None) if look.page is None and look.shows_block else look
-
-    @property
-    def shows_block(self) -> bool:
-        """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
-        if self.paper is None or not self.paper.is_solid or max(self.view.shape) < SMALL_SIDE or not self.found:
-            return False
-        block = self.found[0].kept.view(np.uint8)
-        outlines = cv2.findContours(block, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-        shorter, longer = smallest_rectangle(np.concatenate(outlines))
-        return bool(shorter > _BLOCK[0] * longer and cv2.countNonZero(block) > _BLOCK[1] * shorter * longer)
+        return next(look for look in cls.in_order(picture) if look.page is None or look.found)
 
     def shows_large_digit(self, picture: Grey) -> bool:
-        """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
+        """Return whether the digit is as large in the picture that was looked at as in MNIST, so that a larger picture
+        of it would not be read better.
+        """
         longer = max(picture.shape) if self.page is None else self.page.longer_side(picture)
         scale = longer / max(self.view.shape)
-        return bool(self.found) and min(found.side for found in self.found) * scale >= _LARGE_DIGIT
+        return bool(self.found) and min(found.side for found in self.found) * scale >= BOX
 
 
 def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) -> Normalized:
@@ -231,7 +216,7 @@ def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -
     seen = None if paper is not None else ink_map.reduced(found.ink)
     box, fine = extent(found.kept), found
     scale, longer = _scale(flat, view), _longer_side(box)
-    if scale > 1 and longer < _LARGE_DIGIT:
+    if scale > 1 and longer < BOX:
         around = _grown(box, longer // 3 + 3)
         rows, columns = (
             slice(int(side.start * scale), min(math.ceil(side.stop * scale), length))

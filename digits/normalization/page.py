@@ -5,7 +5,7 @@ on it. Its sides are steps: the brightness changes within a few pixels, and it i
 lines of frames and tables, whose two sides are equally bright, and the slopes of shadows are no steps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,6 @@ _SMALLEST_PICTURE = 96
 
 _LEAST_AREA = 0.025
 """The least that a sheet takes of the picture."""
-
-_SHORTEST_SIDE = 0.1
-"""The least length of a sheet's side, as a share of the picture's longer side."""
 
 _CONVEX = 0.9
 """The least share of its convex hull that a sheet's region fills, and of its four corners that the hull fills."""
@@ -62,13 +59,15 @@ _ALONG = np.linspace(0.08, 0.92, 32)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
-    """A sheet on which something is written."""
+class _Sheet:
+    """A sheet in the reduced picture."""
 
     hull: NDArray[np.int32]
     """(N, 1, 2): the points of its convex outline."""
     corners: Floats
     """(4, 2)"""
+    is_blank: bool
+    """Whether nothing is written on it."""
     is_sharp: bool
     """Whether the step at its sides is no shadow's."""
     within: Mask
@@ -115,11 +114,12 @@ def find_page(picture: Grey) -> Page | None:
     size = [max(8, round(side * scale)) for side in small.shape[::-1]]
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     smooth = cv2.blur(small, (3, 3))
-    for light in _light_sides(smooth):
-        if found := [page for side in (light, 1 - light) for page in _pages(small, smooth, side)]:
-            largest = max(found, key=lambda page: cv2.contourArea(page.hull))
-            return Page(_clockwise(((largest.corners + 0.5) / small.shape[::-1]).astype(np.float32)))
-    return None
+    light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    found = [sheet for side in (light, 1 - light) for sheet in _pages(small, smooth, side)]
+    if not found:
+        return None
+    largest = max(found, key=lambda sheet: cv2.contourArea(sheet.hull))
+    return Page(_clockwise(((largest.corners + 0.5) / small.shape[::-1]).astype(np.float32)))
 
 
 def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
@@ -135,20 +135,7 @@ def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
     return found
 
 
-def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
-    """Yield 1 for the pixels above a threshold: Otsu's (1979), and then his for the lighter and the darker part.
-
-    In uneven light, and on a table of two brightnesses, the first one may separate something else.
-    """
-    first, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    yield light
-    for part in (smooth[smooth > first], smooth[smooth <= first]):
-        if part.size > 0.2 * smooth.size:
-            second = cv2.threshold(part, 0, 1, cv2.THRESH_OTSU)[0]
-            yield (smooth > second).view(np.uint8)
-
-
-def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Written]:
+def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Sheet]:
     """Yield each region of pixels that are 1, if it is a sheet with something written on it and nothing beside it, but
     for blank sheets.
     """
@@ -156,9 +143,12 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Writ
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
     large = [each for each in outlines if cv2.contourArea(each) > _LEAST_AREA * small.size]
-    written, elsewhere = _written(large, small, smooth, side)
-    strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
-    for sheet in written:
+    sheets = [sheet for each in large if (sheet := _sheet(each, small, smooth, side)) is not None]
+    strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if sheets else small
+    elsewhere = np.ones(small.shape, dtype=bool)
+    for blank in (sheet for sheet in sheets if sheet.is_blank):
+        elsewhere &= blank.outside
+    for sheet in (sheet for sheet in sheets if not sheet.is_blank):
         strong = strokes > np.sort(strokes[sheet.within])[-1 - np.count_nonzero(sheet.within) // 100] / 2
         inner, beside = strong & sheet.within, strong & sheet.outside & elsewhere
         high = _LABEL * cv2.boundingRect(sheet.hull)[3]
@@ -167,45 +157,21 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Writ
             yield sheet
 
 
-def _written(large: Sequence[Any], small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> tuple[list[_Written], Mask]:
-    """Return the sheets among large regions on which something is written, and which pixels are outside of the blank
-    ones.
-    """
-    height, width = small.shape
-    field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
-    written: list[_Written] = []
-    elsewhere = np.ones(small.shape, dtype=bool)
-    for outline in large:
-        found = _sheet(outline, field, side, smooth)
-        if found is None:
-            continue
-        hull, corners, step = found
-        within, outside = _within_and_outside(small, hull)
-        greys = np.sort(small[within])
-        if len(greys) < 50:
-            continue
-        low, paper, high = greys[[len(greys) // 200, len(greys) // 2, -1 - len(greys) // 200]].tolist()
-        if max(high - paper, paper - low) < max(12, _WRITTEN * abs(step)):
-            elsewhere &= outside
-        else:
-            is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-            written.append(_Written(hull, corners, is_sharp, within, outside))
-    return written, elsewhere
-
-
-def _sheet(
-    outline: Any, field: Floats, side: NDArray[np.uint8], smooth: Grey
-) -> tuple[NDArray[np.int32], Floats, float] | None:
-    """Return the hull of a region, its corners and the step at its sides. None if it is no sheet."""
+def _sheet(outline: Any, small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> _Sheet | None:
+    """Return the sheet that a region is. None if it is none."""
     hull: NDArray[np.int32] = cv2.convexHull(outline)
     if cv2.contourArea(outline) < _CONVEX * cv2.contourArea(hull):
         return None
     filled = cv2.mean(side, cv2.fillConvexPoly(np.zeros_like(side), hull, 1))[0]
-    corners = _corners(hull, field) if filled > _FILLED else None
-    if corners is None or _lengths(corners).min() < _SHORTEST_SIDE * max(smooth.shape):
+    corners = _corners(hull, side.shape) if filled > _FILLED else None
+    step = None if corners is None else _step(smooth, corners)
+    within, outside = _within_and_outside(small, hull)
+    if corners is None or step is None or not within.any():
         return None
-    step = _step(smooth, corners)
-    return None if step is None else (hull, corners, step)
+    low, paper, high = np.percentile(small[within], (0.5, 50, 99.5)).tolist()
+    is_blank = max(high - paper, paper - low) < max(12, _WRITTEN * abs(step))
+    is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
+    return _Sheet(hull, corners, is_blank, is_sharp, within, outside)
 
 
 def _within_and_outside(small: Grey, hull: NDArray[np.int32]) -> tuple[Mask, Mask]:
@@ -216,16 +182,18 @@ def _within_and_outside(small: Grey, hull: NDArray[np.int32]) -> tuple[Mask, Mas
     return cv2.erode(inside, rim, borderValue=1).view(bool), cv2.dilate(inside, rim[:7, :7]) == 0
 
 
-def _corners(hull: NDArray[np.int32], field: Floats) -> Floats | None:
-    """Return the four corners of an outline. None if it has no four sides.
+def _corners(hull: NDArray[np.int32], shape: tuple[int, ...]) -> Floats | None:
+    """Return the four corners of an outline in a picture of this shape. None if it has no four sides.
 
-    Corners outside of the picture, `field`, are cut off, so that the outline has more sides. Those are dropped whose
-    neighbours meet nearest.
+    Corners outside of the picture are cut off, so that the outline has more sides. Those are dropped whose neighbours
+    meet nearest.
     """
     points = cv2.approxPolyDP(hull, 0.012 * cv2.arcLength(hull, True), True)
     if len(points) < 4:
         return None
     corners = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2)
+    right, bottom = shape[1] - 1, shape[0] - 1
+    field = np.array([(0, 0), (right, 0), (right, bottom), (0, bottom)], np.float32)
     if len(corners) != 4 or _CONVEX * cv2.intersectConvexConvex(corners, field)[0] > cv2.contourArea(hull):
         return None
     return np.asarray(corners, np.float64)

@@ -30,9 +30,6 @@ COVERED = 0.4
 _LONG = 1.5
 """A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
 
-_STROKE = 0.5
-"""A straight stroke covers more than this share of the smallest rectangle around it."""
-
 _THIN = 0.3
 """A line or a frame covers at most this share of its box."""
 
@@ -191,8 +188,6 @@ def inside_frame(parts: Parts) -> Mask | None:
     filled = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), corners + 1, 1)
     depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1].astype(int)
     inked = np.bincount(depth[mask], minlength=depth.max() + 1) / np.bincount(depth.ravel()).clip(1)
-    if inked[2:].min(initial=1) >= _EMPTY:
-        return None
     within = depth > 2 + int((inked[2:] < _EMPTY).argmax())
     if np.count_nonzero((within & (parts.labels[box] > 0)).any(axis=1)) < _THIN * len(mask):  # the bar of an 8
         return None
@@ -230,31 +225,16 @@ def _is_outline(mask: Mask) -> bool:
 def has_lines(parts: Parts) -> bool:
     """Return whether there are lines or frames besides other parts, as on ruled paper and forms.
 
-    A line goes from edge to edge, or is longer than a digit's stroke. A frame encloses another part. A mark that can be
-    left out does not count.
+    They are longer than a digit's stroke. A mark that can be left out does not count.
     """
-    width, height = parts.boxes[:, 2:].T
-    if len(parts.areas) == 2 and (width[1] <= _LONG * height[1] or _is_stroke(parts)):
-        return False
     kept = without_mark(parts)
-    is_part = np.arange(len(height)) > 0 if kept is None else kept
-    longest = int(_LONG * height[is_part].max(initial=0)) + 1
-    if (width * is_part).max() >= longest:
-        ink = (parts.labels > 0 if kept is None else kept[parts.labels]).view(np.uint8)
-        if cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any():
-            return True
-    is_thin = is_part & (parts.areas < _THIN * width * height)
-    left, top, right, bottom = parts.margins.T == 0
-    if np.count_nonzero(is_part) > 1 and (is_thin & (left & right | top & bottom)).any():
-        return True
-    high = height * is_part
-    return any((high[parts.inside(part)] > _THIN * high[part]).any() for part in np.flatnonzero(is_thin).tolist())
-
-
-def _is_stroke(parts: Parts) -> bool:
-    """Return whether the only part is a straight stroke, and not a line of the paper with a digit on it."""
-    shorter, longer = smallest_rectangle(cv2.findNonZero((parts.labels > 0).view(np.uint8)))
-    return bool(parts.areas[1] > _STROKE * shorter * longer)
+    is_part = np.arange(len(parts.areas)) > 0 if kept is None else kept
+    width, height = (parts.boxes[:, 2:] * is_part[:, None]).max(axis=0)
+    longest = int(_LONG * height) + 1
+    if width < longest:
+        return False
+    ink = is_part[parts.labels].view(np.uint8)
+    return bool(cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any())
 
 
 def corner_points(corners: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
-from digits.finder.centres import Centre, centres, contested, typical_height
+from digits.finder.centres import Centre, centres, contested
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
 from digits.finder.ownership import LEAST_COVERAGE, share_out
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
@@ -22,10 +22,6 @@ _MAX_APART = 0.55
 
 _MAX_GAP = 12
 """Digits of a line are at most this far from the one before, in heights of the higher one."""
-
-_AS_LARGE, _AT_EDGE = 0.45, 0.1
-"""Ink without a digit or mark counts if it is higher than the first, in heights of a digit, and than the second at an
-edge, which may cut off a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +134,6 @@ class Finder:
             for number, each in enumerate(self._centres)
             if (ink := _ink_of(owner == number, coverage)) is not None
         }
-        strange = _strange(self._view, owner, self._centres)
         lines = in_lines(list(inks))
         self._centres = [each for row in lines for each in row]
         found = [
@@ -155,9 +150,8 @@ class Finder:
             for each in row
         ]
         marks = [FoundMark(self._kind(each), self._box(each.corners), each.heat) for each in self._marks]
-        other = [each.corners for each in self._doubts]
-        other += [part for part in strange if not any(_is_inside(part, each) for each in other)]
-        return Findings(found, [*marks, *(FoundMark("other", self._box(corners), 0) for corners in other)])
+        marks += [FoundMark("other", self._box(each.corners), 0) for each in self._doubts]
+        return Findings(found, marks)
 
     def _kind(self, mark: Centre) -> str:
         """Return the class of a mark. What may be a digit is no separator."""
@@ -209,12 +203,6 @@ _Corners = tuple[float, float, float, float]
 """Left, top, right and bottom in the view."""
 
 
-def _is_inside(part: _Corners, whole: _Corners) -> bool:
-    """Return whether the middle of a part is inside of something."""
-    x, y = (part[0] + part[2]) / 2, (part[1] + part[3]) / 2
-    return whole[0] <= x <= whole[2] and whole[1] <= y <= whole[3]
-
-
 @dataclass(frozen=True, slots=True)
 class _Ink:
     """The ink of a digit."""
@@ -250,25 +238,3 @@ def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:
         else:
             best.append(digit)
     return sorted(lines, key=lambda line: float(np.mean([each.y for each in line])))
-
-
-def _strange(view: View, owner: NDArray[np.int16], digits: Sequence[Centre]) -> list[_Corners]:
-    """Return the connected marks of the pen that are about as large as a digit, and belong to no digit or mark."""
-    if not digits:
-        return []
-    owned = cv2.dilate((owner >= 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-    free = ((view.maps.ink[1] > 0.5) & (owned == 0)).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(free)
-    height = typical_height(digits)
-    sides = free.shape[::-1]
-
-    def _is_at_edge(x: int, y: int, wide: int, high: int) -> bool:
-        return 0 in (x, y, sides[0] - x - wide, sides[1] - y - high)
-
-    return [
-        (x, y, x + wide, y + high)
-        for x, y, wide, high, area in stats[1:].tolist()
-        if high > (_AT_EDGE if _is_at_edge(x, y, wide, high) else _AS_LARGE) * height
-        and wide < 2.5 * height
-        and area > 0.5 * height
-    ]

@@ -29,26 +29,20 @@ VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 _LARGE = 20.0
 """A view in which digits are this high is enough."""
 
-_LARGEST_SHEET = 0.5
-"""A sheet of paper that covers more than this share of the picture gets no view of its own."""
-
 _HEIGHT = 28.0
 """Height of the digits in a closer view, in pixels."""
 
 _NEAR_ENOUGH = 1.35
 """A view in which digits are at most this many times too high or too low needs no closer one."""
 
-_PART_PIXELS = 120_000
-"""A closer view with more pixels shows only the part of the picture where digits were found."""
-
 _MARGIN = 3.0
-"""Around this part, in heights of a digit."""
+"""Around the part of the picture that a closer view shows, in heights of a digit."""
 
 _LESS_SURE = 0.8
 """A closer view is left again if its centres are less sure than this share of the ones before."""
 
-_MOST_COPIED, _MAX_ENLARGED = 4, 6.0
-"""The largest factors by which the whole picture and a part of it are enlarged."""
+_MOST_ENLARGED = 4
+"""The largest factor by which the whole picture is enlarged."""
 
 _SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.1, 0.7
 """Where no digit is found, the part with more ink than the first is looked at, with a margin of the second share of the
@@ -102,7 +96,7 @@ class Eye:
         """
         copy = self._copy_with(SIDES[-1])
         page = find_page(copy)
-        if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
+        if page is None:
             return None
         sheet, matrix = page.from_above(copy)
         scale = self.size[0] / copy.shape[1]
@@ -111,7 +105,7 @@ class Eye:
     def view(self, scale: float, part: Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
         left, top, right, bottom = part = part or self.whole
-        scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))), _MAX_ENLARGED)
+        scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))))
         grey = self._copy_with(math.ceil(scale * max(self.size)))
         if part != self.whole:
             x0, y0, x1, y1 = (round(each * grey.shape[1] / self.size[0]) for each in part)
@@ -140,7 +134,7 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     """
     longer, views = max(eye.size), [first]
     for side in SIDES[1:]:
-        if len(views) >= most or side > _MOST_COPIED * longer or _is_enough(views, side, eye.certain):
+        if len(views) >= most or side > _MOST_ENLARGED * longer or _is_enough(views, side, eye.certain):
             break
         around = None if any(view.digits for view in views) else _around_ink(views[-1], eye.size)
         if around is not None:
@@ -176,8 +170,6 @@ def _closer(eye: Eye, view: View) -> View | None:
     scale = view.scale * _HEIGHT / height
     if 1 / _NEAR_ENOUGH < scale / view.scale < _NEAR_ENOUGH:
         return None
-    if math.prod(eye.size) * scale * scale <= _PART_PIXELS:
-        return eye.view(scale)
     found = [each.corners for each in (*view.digits, *view.doubts)]
     return eye.view(scale, _part(found, view, _MARGIN * height / view.scale, eye.size))
 

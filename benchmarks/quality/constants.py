@@ -3,10 +3,10 @@
     MNIST_DATA=mnist.npz python -m benchmarks.quality.constants digits/finder digits/normalization
 
 Every number that has a name in a module, and every value that the finder's manifest decodes its maps with, is moved in
-a copy of the project. A move is noticed by the tests if one of the module's package fails, and by the pictures if more
-than one in 200 changes between right and not, or if one is accepted and wrong that was not. These are pictures of every
-family of `families.py`, `papers.py`, `marks.py` and `number_pictures.py`. A constant that nothing notices is not
-needed, or lacks the picture that needs it.
+a copy of the project. A move is noticed by the tests if a golden reading or one of the module's package fails, and by
+the pictures if more than one in 200 changes between right and not, or if one is accepted and wrong that was not. These
+are pictures of every family of `families.py`, `papers.py`, `marks.py` and `number_pictures.py`. A constant that nothing
+notices is not needed, or lacks the picture that needs it.
 """
 
 import ast
@@ -161,9 +161,10 @@ class Copy:
 
     def notice(self, constant: Constant, factor: float, pictures: Path, before: Sequence[Sequence[bool]]) -> list[str]:
         """Return what notices a move: the tests, and the pictures with the numbers of right and accepted wrong ones."""
-        tests = Path("tests", "digits/finder" if constant.file.endswith(".json") else Path(constant.file).parent)
+        package = "digits/finder" if constant.file.endswith(".json") else str(Path(constant.file).parent)
+        tests = [f"tests/{package}", "tests/digits/test_golden.py"]
         with self.with_moved(constant, factor):
-            by_tests = self.run("pytest", "-x", "-q", "-p", "no:cacheprovider", str(tests)).returncode
+            by_tests = self.run("pytest", "-x", "-q", "-p", "no:cacheprovider", *tests).returncode
             found = self.run("benchmarks.quality.constants", "--answers", str(pictures))
         if found.returncode:
             return ["tests" if by_tests else "", "an error"]

@@ -5,11 +5,13 @@ import importlib.util
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,6 +226,12 @@ def make_calibration(
     return calibration.model_dump()
 
 
+def publish(root: Path, files: Mapping[str, bytes], **fields: Any) -> Published:
+    """Publish these files, with these fields of the manifest, as the next version below `root`."""
+    manifest = artifact.publish(root, files, MANIFEST_FIELDS | fields)
+    return Published(root, root / manifest.name / str(manifest.version), manifest)
+
+
 def publish_trusted(
     root: Path,
     seed: int = 0,
@@ -239,15 +247,12 @@ def publish_trusted(
     files = make_files(seed) | {MODEL: model, GOLDEN: golden.to_json()}
     outputs = [tensor.model_dump() for tensor in (PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT)]
     calibration = make_calibration(threshold=threshold, normalized_threshold=normalized_threshold, coverage=coverage)
-    fields = MANIFEST_FIELDS | {"seed": seed, "outputs": outputs, "calibration": calibration}
-    manifest = artifact.publish(root, files, fields)
-    return Published(root, root / manifest.name / str(manifest.version), manifest)
+    return publish(root, files, seed=seed, outputs=outputs, calibration=calibration)
 
 
 def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = None) -> Published:
     """Publish the tiny network of that seed, or the given files, as the next version below `root`."""
-    manifest = artifact.publish(root, make_files(seed) if files is None else files, MANIFEST_FIELDS | {"seed": seed})
-    return Published(root, root / manifest.name / str(manifest.version), manifest)
+    return publish(root, make_files(seed) if files is None else files, seed=seed)
 
 
 def renumber(published: Published, number: int) -> Published:
@@ -264,9 +269,8 @@ def publish_classes(
     model = make_graph(seed, classes=len(classes))
     pixels = np.random.default_rng(784).integers(0, 256, (len(classes), 28, 28), dtype=np.uint8)
     files = make_files(seed) | {MODEL: model, GOLDEN: Golden(pixels, run_graph(model, to_features(pixels))).to_json()}
-    own = {"classes": classes, "preprocessing": preprocessing, "outputs": [probabilities_output(len(classes))]}
-    manifest = artifact.publish(root, files, MANIFEST_FIELDS | own | fields)
-    return Published(root, root / manifest.name / str(manifest.version), manifest)
+    outputs = [probabilities_output(len(classes))]
+    return publish(root, files, classes=classes, preprocessing=preprocessing, outputs=outputs, **fields)
 
 
 def add_layers(folder: Path) -> None:
@@ -340,6 +344,17 @@ def fresh_python(
         timeout=timeout_seconds,
         check=False,
     )
+
+
+@contextmanager
+def file_size_limit(max_bytes: int) -> Iterator[None]:
+    """Let this process write no longer file, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def last_line(log: str) -> str:

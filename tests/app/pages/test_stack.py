@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ def rows(page: Page) -> Locator:
     return page.locator("#rows tr").filter(visible=True)
 
 
+def open_row(page: Page, index: int) -> None:
+    rows(page).nth(index).get_by_role("button").click()
+
+
 def field(page: Page, name: str) -> Locator:
     """Return the field of the desk while it asks for the text of this picture."""
     return page.get_by_role("textbox", name=f"What is the text of {name}?")
@@ -64,6 +69,15 @@ def field(page: Page, name: str) -> Locator:
 
 def expect_state(page: Page, words: str) -> None:
     expect(page.locator("#stack-state")).to_have_text(words)
+
+
+def stack_two(page: Page, *, unsure: Sequence[int] = (2,), opened: int = 0) -> None:
+    """Stack two pictures of 9525 with these unsure digits, and open a row."""
+    page.route(READ, answer_with("9525", unsure=unsure))
+    stack(page, picture("a.png"), picture("b.png"))
+    expect_state(page, "2 pictures: 0 sure, 2 to check.")
+    open_row(page, opened)
+    expect(field(page, "ab"[opened] + ".png")).to_be_focused()
 
 
 def table_of(content: str) -> dict[str, dict[str, str]]:
@@ -109,18 +123,16 @@ def test_several_files_that_are_dropped_or_pasted_are_all_read(page: Page, way: 
     expect(field(page, "doubtful.png")).to_be_focused()
 
 
-def without_doubt(text: str) -> str:
-    return text.replace("?", "")
-
-
-def held_answers(page: Page) -> list[Route]:
-    """Hold back the answers to all readings from now on. Return the list that they wait in."""
+def stack_two_unanswered(page: Page) -> list[Route]:
+    """Stack two pictures, open the first row, and return the requests, which wait for their answers."""
     waiting: list[Route] = []
 
     def hold(route: Route) -> None:
         waiting.append(route)
 
     page.route(READ, hold)
+    stack(page, picture("a.png"), picture("b.png"))
+    open_row(page, 0)
     return waiting
 
 
@@ -151,7 +163,7 @@ def test_60_files_of_which_two_are_no_pictures_become_the_commands_rows(page: Pa
     for name, row in expected.items():
         assert row.pop("checked_by") == ""
         if row["non_digit_count"] in ("", "0"):  # the page writes another sign for what is no digit
-            assert without_doubt(shown[name]["text"]) == row["text"]
+            assert shown[name]["text"].replace("?", "") == row["text"]
         assert shown[name] | {"text": row["text"]} == row
     assert all((decided[name] == "model") == (row["accept"] == "true") for name, row in shown.items())
     assert shown["diary.txt"]["error"].startswith("“diary.txt” is not a picture.")
@@ -252,7 +264,7 @@ def test_the_desk_selects_what_is_doubtful_and_says_why_one_doubt_after_the_othe
     page.route(READ, answer_with("952", "5", unsure=[0], strangers=[3]))
     stack(page, picture("a.png"), picture("b.png"))
     expect_state(page, "2 pictures: 0 sure, 2 to check.")
-    rows(page).nth(0).get_by_role("button").click()  # the row that was answered first is open
+    open_row(page, 0)  # the row that was answered first is open
     expect(field(page, "a.png")).to_be_focused()
     note = page.locator("#desk-note")
 
@@ -279,11 +291,7 @@ def test_the_desk_selects_what_is_doubtful_and_says_why_one_doubt_after_the_othe
 
 @pytest.mark.parametrize("steps", [["Control+z"], ["Control+z", "Control+y"], ["7", "Control+z"]])
 def test_undo_and_redo_do_not_count_as_looking_at_a_doubt(page: Page, steps: list[str]) -> None:
-    page.route(READ, answer_with("9525", unsure=[2]))
-    stack(page, picture("a.png"), picture("b.png"), DIARY)
-    expect_state(page, "3 pictures: 0 sure, 2 to check, 1 failed.")
-    rows(page).nth(0).get_by_role("button").click()
-    expect(field(page, "a.png")).to_be_focused()
+    stack_two(page)
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(field(page, "b.png")).to_be_focused()
@@ -298,11 +306,10 @@ def test_undo_and_redo_do_not_count_as_looking_at_a_doubt(page: Page, steps: lis
 
 @pytest.mark.parametrize("way", ["Undo", "Clear", "Control+z"])
 def test_the_desk_closes_when_the_paper_no_longer_shows_its_picture(page: Page, way: str) -> None:
-    page.route(READ, answer_with("9525", unsure=[2]))
-    stack(page, picture("a.png"), picture("b.png"))
-    for row, name in enumerate(["a.png", "b.png"]):
-        rows(page).nth(row).get_by_role("button").click()
-        expect(page.locator("#caption")).to_have_text(name)
+    stack_two(page)
+    expect(page.locator("#caption")).to_have_text("a.png")
+    open_row(page, 1)
+    expect(page.locator("#caption")).to_have_text("b.png")
     button(page, "Confirm").focus()
 
     if way == "Control+z":
@@ -320,7 +327,7 @@ def test_the_desk_closes_when_the_paper_no_longer_shows_its_picture(page: Page, 
 def leave(page: Page, way: str) -> None:
     """Leave what was typed for the second row, and come back to it."""
     if way == "another row":
-        rows(page).nth(0).get_by_role("button").click()
+        open_row(page, 0)
         expect(field(page, "a.png")).to_have_value("9525")
     elif way == "further files":
         stack(page, DIARY, DIARY)
@@ -333,16 +340,12 @@ def leave(page: Page, way: str) -> None:
     elif way == "Check":
         button(page, "Check 2").click()
         return
-    rows(page).nth(1).get_by_role("button").click()
+    open_row(page, 1)
 
 
 @pytest.mark.parametrize("way", ["another row", "the same row", "Check", "further files", "a single picture"])
 def test_what_was_typed_waits_for_a_person_who_comes_back(page: Page, way: str) -> None:
-    page.route(READ, answer_with("9525", unsure=[1, 2]))
-    stack(page, picture("a.png"), picture("b.png"))
-    expect_state(page, "2 pictures: 0 sure, 2 to check.")
-    rows(page).nth(1).get_by_role("button").click()
-    expect(field(page, "b.png")).to_be_focused()
+    stack_two(page, unsure=[1, 2], opened=1)
     page.keyboard.press("7")  # in place of the first doubtful digit
 
     leave(page, way)
@@ -352,7 +355,7 @@ def test_what_was_typed_waits_for_a_person_who_comes_back(page: Page, way: str) 
     page.keyboard.press("8")
     page.keyboard.press("Enter")
     expect(rows(page).nth(1)).to_contain_text("9785 checked by you")
-    rows(page).nth(1).get_by_role("button").click()
+    open_row(page, 1)
     expect(field(page, "b.png")).to_have_value("9785")
 
 
@@ -368,7 +371,7 @@ def test_the_paper_marks_the_digit_that_the_desk_asks_about(page: Page) -> None:
     page.keyboard.press("Enter")
 
     expect(marked).to_have_text("5?")
-    rows(page).nth(0).get_by_role("button").click()  # which reads the picture again
+    open_row(page, 0)  # which reads the picture again
     expect(page.locator("#paper")).to_contain_class("boxed")
     expect(marked).to_have_text("5?")
 
@@ -431,9 +434,7 @@ def test_what_was_typed_stays_when_the_table_is_read_again(page: Page) -> None:
 
 
 def test_an_answer_that_arrives_later_must_be_looked_at(page: Page) -> None:
-    waiting = held_answers(page)
-    stack(page, picture("a.png"), picture("b.png"))
-    rows(page).nth(0).get_by_role("button").click()
+    waiting = stack_two_unanswered(page)
     page.keyboard.press("Enter")
     expect(page.locator("#desk-note")).to_contain_text(
         "Press Enter again to save that the picture shows nothing to read."
@@ -449,11 +450,7 @@ def test_an_answer_that_arrives_later_must_be_looked_at(page: Page) -> None:
 
 
 def test_a_double_click_on_confirm_looks_at_no_doubt_of_the_next_row(page: Page) -> None:
-    page.route(READ, answer_with("9525", unsure=[2]))
-    stack(page, picture("a.png"), picture("b.png"))
-    expect_state(page, "2 pictures: 0 sure, 2 to check.")
-    rows(page).nth(0).get_by_role("button").click()
-    expect(field(page, "a.png")).to_be_focused()
+    stack_two(page)
     page.keyboard.press("2")
 
     button(page, "Confirm").dblclick()
@@ -490,7 +487,7 @@ def test_the_desk_of_own_classes_takes_the_name_of_a_class(open_page: OpenPage, 
     page = open_page(reloading.service.url, refusals=True, **DESKTOP)
     stack(page, picture("a.png"), picture("b.png"))
     expect_state(page, "2 pictures: 0 sure, 2 to check.")
-    rows(page).nth(0).get_by_role("button").click()  # the row that was answered first is open
+    open_row(page, 0)  # the row that was answered first is open
     text = field(page, "a.png")
     expect(text).to_have_value(re.compile(f"^({'|'.join(SHAPES)})$"))
     expect(page.locator("#desk-reason")).to_contain_text("Check this: it looks most like ")
@@ -520,7 +517,7 @@ def test_corrections_are_saved_beside_their_pictures(page: Page) -> None:
     expect_state(page, "6 pictures: 0 sure, 5 to check, 1 failed.")
     expect(button(page, "Download corrections")).to_be_hidden()
     for row, typed in enumerate(["9535", "9545", "9555", "9565"]):
-        rows(page).nth(row).get_by_role("button").click()
+        open_row(page, row)
         page.locator("#text").fill(typed)
         page.locator("#text").press("Enter")
     rows(page).last.get_by_role("button").click()
@@ -561,7 +558,7 @@ def test_expected_answers_grade_each_row_and_a_doubtful_row_is_open(page: Page) 
 
     expect(grades).to_have_text(["open", "", "right", ""])
     expect(page.locator("#expected-note")).to_have_text("2 of 4 pictures have an expected answer.")
-    rows(page).nth(0).get_by_role("button").click()
+    open_row(page, 0)
     for _ in range(2):
         page.keyboard.press("Enter")
     expect_state(page, "4 pictures: 2 sure, 0 to check, 1 failed, 1 checked by you. 2 right, 0 wrong, 0 open.")
@@ -576,12 +573,9 @@ def test_expected_answers_grade_each_row_and_a_doubtful_row_is_open(page: Page) 
 
 
 def test_a_confirmation_is_undone_and_asked_again(page: Page) -> None:
-    page.route(READ, answer_with("9525", unsure=[2]))
-    stack(page, picture("a.png"), picture("b.png"))
-    expect_state(page, "2 pictures: 0 sure, 2 to check.")
+    stack_two(page)
     undo = button(page, "Undo confirmation")
     expect(undo).to_be_hidden()
-    rows(page).nth(0).get_by_role("button").click()
     for _ in range(4):
         page.keyboard.press("Enter")
     expect_state(page, "2 pictures: 0 sure, 0 to check, 2 checked by you.")
@@ -597,9 +591,7 @@ def test_a_confirmation_is_undone_and_asked_again(page: Page) -> None:
 
 
 def test_an_answer_that_arrived_after_the_confirmation_is_there_after_the_undo(page: Page) -> None:
-    waiting = held_answers(page)
-    stack(page, picture("a.png"), picture("b.png"))
-    rows(page).nth(0).get_by_role("button").click()
+    waiting = stack_two_unanswered(page)
     field(page, "a.png").fill("31")
     page.keyboard.press("Enter")
     for route in waiting:
@@ -664,9 +656,7 @@ def test_an_enter_that_is_held_down_or_finds_an_empty_field_saves_nothing(page: 
 
 
 def test_what_was_typed_on_the_desk_survives_the_lab_and_the_answer(page: Page) -> None:
-    waiting = held_answers(page)
-    stack(page, picture("a.png"), picture("b.png"))
-    rows(page).nth(0).get_by_role("button").click()
+    waiting = stack_two_unanswered(page)
     field(page, "a.png").fill("31")
     for is_open in (True, False):
         button(page, "Look inside").click()

@@ -1,6 +1,5 @@
 """Odd requests on the wire are answered, and so is the next one. What is in a body is no request."""
 
-import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.app.conftest import UVICORN, Service, StartService, cases, received
+from tests.app.conftest import UVICORN, Service, StartService, cases, received, statuses_of
 from tests.app.dialects import PNG, RAW
 
 SEVEN: bytes = RAW["content"]
@@ -101,10 +100,6 @@ ODD = {
     "an empty boundary": (bounded(b""), [400]),
     "a quoted boundary": (bounded(b'"b"'), [200]),
 }
-
-
-def statuses_of(replies: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", replies)]
 
 
 @cases(("request_", "statuses"), ODD)

@@ -13,7 +13,7 @@ import pytest
 from app.settings import Settings
 from benchmarks.harness.proxy import CONFIGURATION, nginx
 from benchmarks.harness.servers import Server
-from tests.app.conftest import Service, cases, received, running_service
+from tests.app.conftest import Service, cases, received, statuses_of
 from tests.app.dialects import RAW
 from tests.conftest import needs
 from tests.load import GrpcClient
@@ -28,13 +28,6 @@ GET = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: %b\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    settings = {"MNIST_TRUSTED_PROXIES": "127.0.0.1", "MNIST_GRPC_PORT": "0"}
-    with running_service(tmp_path_factory.mktemp("behind"), **settings) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
 def front(behind: Service) -> Iterator[Server]:
     needs("nginx")
     with nginx(behind.port, behind.grpc_port) as running:
@@ -45,10 +38,6 @@ def front(behind: Service) -> Iterator[Server]:
 def connection(front: Server) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", front.port), timeout=30, source_address=("127.0.1.1", 0)) as connection:
         yield connection
-
-
-def statuses_of(replies: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", replies)]
 
 
 @cases(

@@ -12,21 +12,13 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.app.conftest import Service, running_service
+from tests.app.conftest import Service
 from tests.conftest import needs
 from tests.deploy.proxy.edge import HOST, RAW, Edge, clients_of, edge, grpc_clients_of
 from tests.load import SEVEN, Load
 
 LATE_SECONDS = 12
 """More than the 10 s for which a client may be silent, and less than the 30 s after which a proxy gives up."""
-
-
-@pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that believes the proxy."""
-    settings = {"MNIST_TRUSTED_PROXIES": "127.0.0.1", "MNIST_GRPC_PORT": "0"}
-    with running_service(tmp_path_factory.mktemp("behind"), **settings) as service:
-        yield service
 
 
 @pytest.fixture(scope="module", params=["nginx", "envoy"])

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -25,7 +24,16 @@ from digits.model.artifact import (
     versions,
 )
 from digits.model.classifier import Classifier
-from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, make_files, publish_tiny, renumber
+from tests.conftest import (
+    MANIFEST_FIELDS,
+    REPOSITORY,
+    Published,
+    edit_manifest,
+    file_size_limit,
+    make_files,
+    publish_tiny,
+    renumber,
+)
 
 PUBLISH_WITHOUT_END = """
 import pathlib, sys
@@ -257,14 +265,10 @@ def test_a_killed_publisher_leaves_only_whole_versions(published: Published, ali
 
 
 def test_a_file_that_cannot_be_written_whole_is_not_published(published: Published) -> None:
-    before, (soft, hard) = content(published.root), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
+    before, message = content(published.root), f"published below {published.folder.parent}: File too large"
 
-    try:
-        with pytest.raises(PublishFailed, match=f"published below {published.folder.parent}: File too large"):
-            publish_tiny(published.root)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with file_size_limit(9_000), pytest.raises(PublishFailed, match=message):
+        publish_tiny(published.root)
 
     assert content(published.root) == before
     assert staging_folders(published.root) == []

@@ -1,6 +1,5 @@
 """A training run gives the same weights each time, even if it is stopped and resumed."""
 
-import resource
 import signal
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from digits.features import to_features
-from tests.conftest import Mnist
+from tests.conftest import Mnist, file_size_limit
 from tests.training.conftest import Command, published_in, saved
 from training.assess.assessment import assess
 from training.data.images import LabelledImages, load, split_training_images
@@ -116,14 +115,9 @@ def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
 def test_a_state_that_cannot_be_written_keeps_that_of_the_epoch_before(tmp_path: Path) -> None:
     file = tmp_path / "state.npz"
     epochs.State({"loss": [2.0]}, [np.arange(9)]).write(file)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
 
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            epochs.State({"loss": [2.0, 1.0]}, [np.arange(9_000)]).write(file)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with file_size_limit(4_000), pytest.raises(OSError, match="File too large"):
+        epochs.State({"loss": [2.0, 1.0]}, [np.arange(9_000)]).write(file)
 
     kept = epochs.State.read(file)
     assert kept.history == {"loss": [2.0]}

@@ -154,25 +154,3 @@ def test_an_existing_version_is_not_replaced(triton: Path, command: Command) -> 
         "it was not changed\n"
     )
     assert content(triton) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((), "expected FILE.keras or --format, received neither"),
-        (("own.keras", "--format", "triton"), "expected FILE.keras or --format, received both"),
-        (("own.keras", "--version", 1), "expected --version together with --format"),
-        (("--format", "triton"), "expected --output together with --format"),
-        (("--format", "tflite"), "expected one of triton, savedmodel, received tflite"),
-        (("--format", "triton", "--version", 0), "--version"),
-    ],
-)
-def test_contradictory_options_are_refused(
-    command: Command, arguments: tuple[object, ...], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    outcome = command("export", *arguments)
-
-    assert outcome.code == 2
-    assert message in outcome.err

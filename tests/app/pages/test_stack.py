@@ -459,8 +459,8 @@ def test_a_double_click_on_confirm_looks_at_no_doubt_of_the_next_row(page: Page)
     expect(page.locator("#desk-note")).to_have_text("Type over what is selected, or press Enter to keep it.")
 
 
-@pytest.mark.parametrize("typed", ["abc", "95□5", "95?", "95 25", "-4", "/", "9//5", "9525/"])
-def test_a_text_with_other_signs_than_digits_is_refused_with_the_reason(page: Page, typed: str) -> None:
+def test_a_text_with_other_signs_than_digits_is_refused_with_the_reason(page: Page) -> None:
+    typed = "95□5"  # `static/stack.test.mjs` has others
     page.route(READ, answer_with("9525", unsure=[2]))
     stack(page, picture("a.png"), DIARY)
     text = field(page, "a.png")

@@ -181,7 +181,7 @@ for (const [what, result, guess, parts] of [
   });
 }
 
-for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["27/18", true], ["27\n18", true], ["", true], ["/", false], [" / ", false], ["9//5", false], ["9525/", false], ["/9525", false], ["abc", false], ["95□5", false], ["95 25", false], ["１２", false]]) {
+for (const [text, isSaved] of [["9525", true], ["27 / 18", true], ["27/18", true], ["27\n18", true], ["", true], ["/", false], [" / ", false], ["9//5", false], ["9525/", false], ["/9525", false], ["abc", false], ["95□5", false], ["95?", false], ["-4", false], ["95 25", false], ["１２", false]]) {
   test(`the text “${text}” is ${isSaved ? "saved" : "refused"}`, () => {
     assert.equal(refusal(text), isSaved ? "" : `expected only digits, and “/” between lines, received “${text}”.`);
   });

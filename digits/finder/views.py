@@ -29,6 +29,9 @@ VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 _LARGE = 20.0
 """A view in which digits are this high is enough."""
 
+_LARGEST_SHEET = 0.5
+"""A sheet of paper that covers more than this share of the picture gets no view of its own."""
+
 _HEIGHT = 28.0
 """Height of the digits in a closer view, in pixels."""
 
@@ -96,7 +99,7 @@ class Eye:
         """
         copy = self._copy_with(SIDES[-1])
         page = find_page(copy)
-        if page is None:
+        if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
             return None
         sheet, matrix = page.from_above(copy)
         scale = self.size[0] / copy.shape[1]

@@ -114,12 +114,11 @@ def find_page(picture: Grey) -> Page | None:
     size = [max(8, round(side * scale)) for side in small.shape[::-1]]
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     smooth = cv2.blur(small, (3, 3))
-    light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
-    found = [sheet for side in (light, 1 - light) for sheet in _pages(small, smooth, side)]
-    if not found:
-        return None
-    largest = max(found, key=lambda sheet: cv2.contourArea(sheet.hull))
-    return Page(_clockwise(((largest.corners + 0.5) / small.shape[::-1]).astype(np.float32)))
+    for light in _light_sides(smooth):
+        if found := [sheet for side in (light, 1 - light) for sheet in _pages(small, smooth, side)]:
+            largest = max(found, key=lambda sheet: cv2.contourArea(sheet.hull))
+            return Page(_clockwise(((largest.corners + 0.5) / small.shape[::-1]).astype(np.float32)))
+    return None
 
 
 def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
@@ -133,6 +132,19 @@ def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
     places = at[:, :, :2] / at[:, :, 2:]
     found: Floats = np.hstack([places.min(axis=1), places.max(axis=1)])
     return found
+
+
+def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
+    """Yield 1 for the pixels above a threshold: Otsu's (1979), and then his for the lighter and the darker part.
+
+    In uneven light, and on a table of two brightnesses, the first one may separate something else.
+    """
+    first, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    yield light
+    for part in (smooth[smooth > first], smooth[smooth <= first]):
+        if part.size > 0.2 * smooth.size:
+            second = cv2.threshold(part, 0, 1, cv2.THRESH_OTSU)[0]
+            yield (smooth > second).view(np.uint8)
 
 
 def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Sheet]:

@@ -122,7 +122,7 @@ class Dataset(_Record):
     calibration_images: int = 0
     test_images: int
     other: str | None = None
-    """The folder that `--other` named, whose pictures show none of the classes. None without such a folder."""
+    """The folder after `--other`. Its pictures show none of the classes. None if the option was not given."""
 
 
 class Temperature(_Record):

@@ -170,15 +170,16 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Shee
 
 
 def _sheet(outline: Any, small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> _Sheet | None:
-    """Return the sheet that a region is. None if it is none."""
+    """Measure the sheet of paper that a region of pixels shows. Return None if it shows no sheet."""
     hull: NDArray[np.int32] = cv2.convexHull(outline)
     if cv2.contourArea(outline) < _CONVEX * cv2.contourArea(hull):
         return None
     filled = cv2.mean(side, cv2.fillConvexPoly(np.zeros_like(side), hull, 1))[0]
     corners = _corners(hull, side.shape) if filled > _FILLED else None
-    step = None if corners is None else _step(smooth, corners)
+    if corners is None or (step := _step(smooth, corners)) is None:
+        return None
     within, outside = _within_and_outside(small, hull)
-    if corners is None or step is None or not within.any():
+    if not within.any():
         return None
     low, paper, high = np.percentile(small[within], (0.5, 50, 99.5)).tolist()
     is_blank = max(high - paper, paper - low) < max(12, _WRITTEN * abs(step))

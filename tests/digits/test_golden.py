@@ -2,9 +2,9 @@
 
     python -m tests.digits.test_golden     write golden.json anew, after a change that is meant to read them differently
 
-A constant that moves by a quarter changes at least one of them (`benchmarks/quality/constants.py`), unless it only
-bounds the work. The pictures are those of `benchmarks/quality`, of real digits. `golden.json` has what each is prepared
-or read as, with the mean grey values of each digit in MNIST form, in blocks of 7x7 pixels.
+Two thirds of the constants change at least one of them when they move by a quarter
+(`benchmarks/quality/constants.py`). The pictures are those of `benchmarks/quality`, of real digits. `golden.json` has
+what each is prepared or read as, with the mean grey values of each digit in MNIST form, in blocks of 7x7 pixels.
 """
 
 import json

@@ -26,7 +26,7 @@ _SIGNS_PEN = 1.2, 2.4
 """Narrowest and widest pen with which letters and signs are drawn before their middle line is taken."""
 
 _LONG_ONES = 150
-"""Number of different 1s whose upstroke is about as long as the stem."""
+"""How many different 1s are made that begin with a stroke upwards, about as long as the one downwards."""
 
 _STRAIGHT_ONES = 80
 """Number of different 1s that are a single stroke."""

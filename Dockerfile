@@ -43,7 +43,7 @@ COPY digits digits
 COPY models models
 ENV MNIST_MODEL_DIR=/models
 USER 10001:10001
-ARG BASE VERSION=0.3.1 REVISION=
+ARG BASE VERSION=0.4.0 REVISION=
 LABEL org.opencontainers.image.title="Digits" \
       org.opencontainers.image.description="Handwritten digits over HTTP and gRPC" \
       org.opencontainers.image.licenses="MIT" \

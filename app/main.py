@@ -24,7 +24,7 @@ from app.telemetry.accounting import Accounting
 from app.telemetry.drift import KEEP_SECONDS, Drift
 from app.telemetry.metrics import Metrics
 
-VERSION = "0.3.1"
+VERSION = "0.4.0"
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, contested
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
-from digits.finder.ownership import LEAST_COVERAGE, share_out
+from digits.finder.ownership import share_out
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
-from digits.normalization.parts import corner_points, extent
+from digits.normalization.parts import LEAST_COVERAGE, corner_points, extent
 from digits.normalization.redraw import redraw
 
 _MAX_APART = 0.55

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from digits.features import Floats, Grey
-from digits.normalization.paper import EVENED_PAPER, EvenPaper, even_paper, evened
+from digits.normalization.paper import EVENED_PAPER, VIEW_SIDE, EvenPaper, even_paper, evened
+from digits.normalization.parts import LEAST_COVERAGE
 from digits.pictures.downscale import downscale, downscale_factor, fitted_size
 
 _LIGHT_SIDE = 64
@@ -15,11 +16,11 @@ _LIGHT_SIDE = 64
 _WIDEST_STROKE = 0.25
 """A mark that is narrower than this share of the longer side does not count as paper."""
 
-_SHADES_SIDE, _NARROW = 128, (7, 7)
-"""Longer side of the reduced picture in which shadows of any form are measured. Narrower marks than this are ink."""
+_NARROW = 7
+"""Where shadows of any form are measured, marks that are narrower than this are ink."""
 
-_FAINT, _STRONG = 0.15, 0.5
-"""Pixels with coverage between these are faint. At the edge of a stroke they are near a strong pixel."""
+_STRONG = 0.5
+"""Ink with less coverage is faint. At the edge of a stroke it is near a strong pixel."""
 
 _BLURRED = 0.35
 """How far the edge of a stroke reaches, in half widths of the widest one."""
@@ -52,8 +53,8 @@ def without_shadows(picture: Grey) -> Grey:
     Args:
         picture: uint8 (height, width).
     """
-    small = cv2.medianBlur(cv2.resize(picture, fitted_size(picture, _SHADES_SIDE), interpolation=cv2.INTER_AREA), 3)
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, _NARROW)
+    small = cv2.medianBlur(cv2.resize(picture, fitted_size(picture, VIEW_SIDE), interpolation=cv2.INTER_AREA), 3)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NARROW, _NARROW))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, window), (3, 3))
     even: Grey = cv2.divide(picture, cv2.resize(paper, picture.shape[::-1]), scale=EVENED_PAPER)
     return even
@@ -71,5 +72,5 @@ def _brightness(small: Grey, *, is_ink_dark: bool) -> Floats:
 def _is_all_paper_or_ink(ink: Floats, half_stroke: float) -> bool:
     strong = (ink > _STRONG).view(np.uint8)
     near = 2 * max(1, round(_BLURRED * half_stroke)) + 1
-    faint = (ink > _FAINT) & (cv2.dilate(strong, np.ones((near, near), np.uint8)) == 0)
+    faint = (ink > LEAST_COVERAGE) & (cv2.dilate(strong, np.ones((near, near), np.uint8)) == 0)
     return bool(np.count_nonzero(faint) <= _MOST_FAINT * np.count_nonzero(strong))

@@ -11,14 +11,11 @@ from digits.errors import NoInk
 from digits.features import Grey
 from digits.normalization.light import even_light
 from digits.normalization.page import Page, find_page
-from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper
+from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, VIEW_SIDE, EvenPaper, even_paper
 from digits.pictures.downscale import downscale, fitted_size, halving_factor
 
 OtherLook = Literal["whole", "network", "without shadows"]
 """At the whole picture instead of a sheet in it, or with the finder, perhaps after `without_shadows`."""
-
-VIEW_SIDE = 128
-"""Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
 
 _ENLARGED_SIDE = 64
 """Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected. Those below

@@ -24,10 +24,10 @@ from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
 from digits.normalization.doubts import with_neighbours_of
-from digits.normalization.look import VIEW_SIDE, Look, OtherLook, reduced_view
+from digits.normalization.look import Look, OtherLook, reduced_view
 from digits.normalization.mnist_form import BOX, Mode, are_mnist_form
 from digits.normalization.page import moved
-from digits.normalization.paper import SMALL_SIDE, EvenPaper, is_darker
+from digits.normalization.paper import SMALL_SIDE, VIEW_SIDE, EvenPaper, is_darker
 from digits.normalization.parts import (
     WHOLE,
     Ints,
@@ -44,8 +44,8 @@ from digits.normalization.parts import (
 )
 from digits.normalization.redraw import redraw
 
-_FINE_VIEW_SIDE = 256
-"""The same for a digit that is too small for the first view."""
+_FINE_VIEW_SIDE = 2 * VIEW_SIDE
+"""The same as VIEW_SIDE for a digit that is too small for the first view."""
 
 _MIN_INK = 0.2
 """A pixel belongs to the digit if at least this share of it is ink."""
@@ -194,7 +194,7 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
     flat, matrix = (picture, np.eye(3)) if look.page is None else look.page.from_above(picture)
     view, found = look.view, look.found
     if not found:
-        if max(flat.shape) <= 2 * VIEW_SIDE:
+        if max(flat.shape) <= _FINE_VIEW_SIDE:
             raise NoInk(_NO_STROKES)
         view = reduced_view(flat, _FINE_VIEW_SIDE)
         found = _find(view, look.paper, WHOLE)

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
+from digits.normalization.paper import SMALL_SIDE
 from digits.normalization.parts import Mask, corner_points
 from digits.pictures.downscale import downscale, halving_factor
 
 _VIEW_SIDE = 160
 """Longer side of the reduced picture in which a sheet is looked for, and at least of a sheet that is cut out."""
-
-_SMALLEST_PICTURE = 96
-"""Pictures with fewer pixels along their longer side show no sheet on something else."""
 
 _LEAST_AREA = 0.025
 """The least that a sheet takes of the picture."""
@@ -107,7 +105,7 @@ def find_page(picture: Grey) -> Page | None:
     Args:
         picture: uint8 (height, width).
     """
-    if max(picture.shape) < _SMALLEST_PICTURE:
+    if max(picture.shape) < SMALL_SIDE:
         return None
     small = downscale(picture, halving_factor(picture, 2 * _VIEW_SIDE))
     scale = min(1, _VIEW_SIDE / max(small.shape))

@@ -10,6 +10,9 @@ from digits.features import Floats, Grey
 from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines, smallest_rectangle
 from digits.pictures.downscale import downscale, downscale_factor
 
+VIEW_SIDE = 128
+"""Longer side of the reduced picture in which digits are located. The stroke of a large one is about 12 pixels wide."""
+
 _LIGHT_SIDE = 40
 """Longer side of the reduced picture in which the light is measured. Strokes that are thinner than its pixels look like
 uneven paper."""
@@ -33,7 +36,7 @@ _MAX_HALF_STROKE = 0.14
 """Half of the widest stroke, as a share of the longer side. What is wider is a shadow, but in a small picture."""
 
 SMALL_SIDE = 96
-"""Pictures with fewer pixels along their longer side may be cut to a bold digit."""
+"""Pictures with fewer pixels along their longer side may be cut to a bold digit, and show no sheet on a table."""
 
 _NARROWEST, _COMPACT, _WIDE = 0.35, 5.5, 0.1
 """The least width of a sheet of paper, as a share of its length, and its largest area, in squares of its widest place.

@@ -24,6 +24,9 @@ Part = tuple[float, float, float, float]
 
 WHOLE: Part = (0.0, 0.0, 1.0, 1.0)
 
+LEAST_COVERAGE = 0.15
+"""A pixel of which less than this share is ink is paper, or the faint edge of a stroke."""
+
 COVERED = 0.4
 """A pixel belongs to a mark if at least this share of it is ink."""
 

@@ -116,6 +116,19 @@ def test_lines_are_read_from_above_and_from_left_to_right() -> None:
 
 
 @pytest.mark.parametrize(
+    ("x", "y", "count"),
+    [
+        pytest.param(26, 18.5, 1, id="half its height lower"),
+        pytest.param(26, 19.5, 2, id="six tenths of its height lower"),
+        pytest.param(186, 10, 1, id="eleven heights away"),
+        pytest.param(218, 10, 2, id="thirteen heights away"),
+    ],
+)
+def test_a_digit_is_in_the_line_of_one_that_is_near_it(x: float, y: float, count: int) -> None:
+    assert len(in_lines([centre(10, 10), centre(x, y)])) == count
+
+
+@pytest.mark.parametrize(
     ("slash", "digits", "marks", "rivalled"),
     [
         pytest.param(0.1, 1, 0, 0, id="a 1"),

@@ -20,9 +20,6 @@ from digits.normalization.redraw import redraw
 _MAX_APART = 0.55
 """Digits of a line are at most this far above or below the one before, in heights of the higher one."""
 
-_MAX_GAP = 12
-"""Digits of a line are at most this far from the one before, in heights of the higher one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -231,7 +228,7 @@ def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:
         for line in lines:
             last = line[-1]
             apart = abs(digit.y - last.y) / max(digit.height, last.height, 0.6 * digit.width)
-            if apart < least and digit.x - last.x < _MAX_GAP * max(digit.height, last.height):
+            if apart < least:
                 best, least = line, apart
         if best is None:
             lines.append([digit])

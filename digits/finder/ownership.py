@@ -10,8 +10,8 @@ from digits.features import Floats
 from digits.finder.centres import Centre
 from digits.finder.network import written
 from digits.finder.views import View
-from digits.normalization.ink_map import LEAST_INK, by_contrast
-from digits.normalization.parts import LEAST_COVERAGE
+from digits.normalization.ink_map import by_contrast
+from digits.normalization.parts import COVERED, LEAST_COVERAGE
 
 _NARROW = 0.35
 """A box counts as at least this many times as wide as high, and as high as wide."""
@@ -30,7 +30,7 @@ def share_out(view: View, found: Sequence[Centre], digits_ink: float) -> tuple[N
     coverage, _ = by_contrast(view.grey, ink)
     owner = np.full(view.grey.shape, -1, np.int16)
     # The pixels around those that vote are the faint edges of strokes, and belong to the same digit.
-    rows, columns = np.nonzero((ink > LEAST_INK) & (coverage > LEAST_COVERAGE))
+    rows, columns = np.nonzero((ink > COVERED) & (coverage > LEAST_COVERAGE))
     if not len(rows) or not found:
         return owner, coverage
     height, width = view.grey.shape

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from digits.features import Grey
 from digits.finder.centres import Centre, centres, sureness, typical_height
 from digits.finder.network import FinderNetwork, Maps
-from digits.normalization.ink_map import LEAST_INK
 from digits.normalization.page import find_page
 from digits.normalization.paper import VIEW_SIDE
+from digits.normalization.parts import COVERED
 
 SIDES = (VIEW_SIDE, 320, 768)
 """Longer sides of the whole picture that are looked at, until its digits are found. Before the second one, a view is
@@ -28,9 +28,6 @@ MAX_VIEW_PIXELS = SIDES[-1] ** 2
 VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 """Memory that the network takes at most while it looks at a view."""
 
-_LARGE = 20.0
-"""A view in which digits are this high is enough."""
-
 _LARGEST_SHEET = 0.5
 """A sheet of paper that covers more than this share of the picture gets no view of its own."""
 
@@ -39,6 +36,9 @@ _HEIGHT = 28.0
 
 _NEAR_ENOUGH = 1.35
 """A view in which digits are at most this many times too high or too low needs no closer one."""
+
+_LARGE = _HEIGHT / _NEAR_ENOUGH
+"""A view in which digits are this high is enough."""
 
 _MARGIN = 3.0
 """Around the part of the picture that a closer view shows, in heights of a digit."""
@@ -181,7 +181,7 @@ def _closer(eye: Eye, view: View) -> View | None:
 
 def _around_ink(view: View, size: tuple[int, int]) -> Part | None:
     """Return the part of a picture where any ink of the pen was seen. None without ink, or if it is everywhere."""
-    rows, columns = np.nonzero(view.maps.ink[1] > LEAST_INK)
+    rows, columns = np.nonzero(view.maps.ink[1] > COVERED)
     if not len(rows):
         return None
     corners = float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)

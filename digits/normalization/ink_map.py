@@ -6,12 +6,10 @@ import numpy as np
 from digits.features import Floats, Grey
 from digits.finder import network
 from digits.normalization.paper import VIEW_SIDE
+from digits.normalization.parts import COVERED
 
 REDUCED_SIDE = VIEW_SIDE
 """Longer side in pixels of the ink that replies show."""
-
-LEAST_INK = 0.5
-"""A pixel is ink if the network says so with more than this."""
 
 _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
@@ -43,7 +41,7 @@ def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong
     ink is left out: it shines through the paper, or is printed.
     """
-    dark = ink > LEAST_INK
+    dark = ink > COVERED
     if not dark.any():
         return ink, ink
     picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 12 | 1

@@ -7,21 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
+from digits.normalization.mnist_form import BOX
 from digits.normalization.parts import SOLID, WHOLE, Mask, Part, find_parts, has_lines
 from digits.pictures.downscale import downscale, downscale_factor
 
 VIEW_SIDE = 128
 """Longer side of the reduced picture in which digits are located. The stroke of a large one is about 12 pixels wide."""
 
-LIGHT_SIDE = 64
+LIGHT_SIDE = 40
 """Longer side of the reduced picture in which the light is measured. Strokes that are thinner than its pixels look like
 uneven paper."""
 
 MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
-
-TINY_SIDE = 12
-"""Smaller pictures are not enlarged, and have even paper. Their strokes are about a pixel wide."""
 
 EVENED_PAPER, _EVENED_BOARD = 200.0, 30.0
 """The grey value of evened paper under dark ink, and of an evened board under light ink."""
@@ -104,8 +102,8 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
 
     Args:
-        picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as
-            even, because the ink map needs more.
+        picture: uint8 (height, width). If it is smaller than a digit in MNIST, its paper counts as even, because the
+            ink map needs more.
     """
     small = downscale(picture, downscale_factor(picture, LIGHT_SIDE)).astype(np.float32)
     if not np.ptp(small):
@@ -124,7 +122,7 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
         is_narrow = 2 * half_stroke <= WIDEST_STROKE or max(picture.shape) < SMALL_SIDE
         is_even = is_even and is_narrow and not _fills_one_side(ink)
-    is_tiny = max(picture.shape) < TINY_SIDE
+    is_tiny = max(picture.shape) < BOX
     if not (is_even or is_tiny):
         return None
     covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)

@@ -41,7 +41,7 @@ _LONG = 1.5
 """A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
 
 _THIN = 0.25
-"""Pixels of a frame are at most this far inside of its convex hull, as a share of its shorter side, and what is in it is
+"""Pixels of a frame are at most this far inside of its convex hull, as a share of its shorter side. What is in it is
 higher than this share of it."""
 
 _STRAIGHT = 0.03

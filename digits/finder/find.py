@@ -11,17 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from digits.features import Floats, Grey
 from digits.finder.centres import Centre, centres, contested
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
-from digits.finder.ownership import LEAST_COVERAGE, share_out
+from digits.finder.ownership import share_out
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
 from digits.normalization.ink_map import REDUCED_SIDE
-from digits.normalization.parts import corner_points, extent
+from digits.normalization.parts import LEAST_COVERAGE, corner_points, extent
 from digits.normalization.redraw import redraw
 
 _MAX_APART = 0.55
 """Digits of a line are at most this far above or below the one before, in heights of the higher one."""
-
-_MAX_GAP = 12
-"""Digits of a line are at most this far from the one before, in heights of the higher one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +228,7 @@ def in_lines(digits: Sequence[Centre]) -> list[list[Centre]]:
         for line in lines:
             last = line[-1]
             apart = abs(digit.y - last.y) / max(digit.height, last.height, 0.6 * digit.width)
-            if apart < least and digit.x - last.x < _MAX_GAP * max(digit.height, last.height):
+            if apart < least:
                 best, least = line, apart
         if best is None:
             lines.append([digit])

@@ -16,15 +16,16 @@ import numpy as np
 
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.features import Floats, Grey
+from digits.model import classes
 from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Manifest, Tensor, read_version, versions
 from digits.model.onnx_runtime import Session, UnusableGraph
 
 NAME = "finder"
 
-CLASSES = (*"0123456789", "point", "comma", "colon", "dash", "slash", "other")
+CLASSES = (*classes.DIGITS, "point", "comma", "colon", "dash", "slash", "other")
 """What can be at a centre: a digit, a separator, or another sign."""
 
-DIGITS = 10
+DIGITS = len(classes.DIGITS)
 """Number of the CLASSES that are digits."""
 
 CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))

@@ -11,10 +11,7 @@ from digits.finder.centres import Centre
 from digits.finder.network import written
 from digits.finder.views import View
 from digits.normalization.ink_map import by_contrast
-
-_LEAST_INK, LEAST_COVERAGE = 0.5, 0.15
-"""A pixel votes if it is ink with more than the first, and covered more than the second. The pixels around it are the
-faint edges of strokes, and belong to the same digit."""
+from digits.normalization.parts import COVERED, LEAST_COVERAGE
 
 _NARROW = 0.35
 """A box counts as at least this many times as wide as high, and as high as wide."""
@@ -32,7 +29,8 @@ def share_out(view: View, found: Sequence[Centre], digits_ink: float) -> tuple[N
     ink = written(view.maps.ink, digits_ink)
     coverage, _ = by_contrast(view.grey, ink)
     owner = np.full(view.grey.shape, -1, np.int16)
-    rows, columns = np.nonzero((ink > _LEAST_INK) & (coverage > LEAST_COVERAGE))
+    # The pixels around those that vote are the faint edges of strokes, and belong to the same digit.
+    rows, columns = np.nonzero((ink > COVERED) & (coverage > LEAST_COVERAGE))
     if not len(rows) or not found:
         return owner, coverage
     height, width = view.grey.shape

@@ -38,9 +38,6 @@ those of the other lines."""
 _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
 
-_CLEAR = 0.5
-"""A mark beside a single digit has at least this heat."""
-
 _SEPARATORS = CLASSES[DIGITS:-1]
 _SMALL_SEPARATORS = "point", "comma", "colon"
 """They do not count as left out."""
@@ -396,7 +393,7 @@ class ReadNumber:
         if findings is not None and findings.digits:
             digit = findings.digits[0].box  # `/predict` takes what is around the digit, too
         beside = [mark for mark in found if not digit.holds(mark.box)]
-        clear = [mark for mark in beside if mark.heat >= _CLEAR]
+        clear = [mark for mark in beside if mark.heat > 0]
         counted = self.one.records[0].get("left_out", 0) - sum(mark.kind not in _SMALL_SEPARATORS for mark in clear)
         others = [FoundMark("other", mark.box, 0) for mark in beside if mark not in clear]
         return [*clear, *[*others, *[FoundMark("other", Box(0, 0, *size), 0)] * max(0, counted)][: max(0, counted)]]

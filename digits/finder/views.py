@@ -12,22 +12,21 @@ from digits.features import Grey
 from digits.finder.centres import Centre, centres, sureness, typical_height
 from digits.finder.network import FinderNetwork, Maps
 from digits.normalization.page import find_page
+from digits.normalization.paper import VIEW_SIDE
+from digits.normalization.parts import COVERED
 
-SIDES = (128, 320, 768)
+SIDES = (VIEW_SIDE, 320, 768)
 """Longer sides of the whole picture that are looked at, until its digits are found. Before the second one, a view is
 enough only if all of its digits are certain."""
 
-MAX_VIEWS = 4
-"""Of a picture."""
+MAX_VIEWS = len(SIDES) + 1
+"""Of a picture: one more than there are sides."""
 
-MAX_VIEW_PIXELS = 600_000
-"""Of a view."""
+MAX_VIEW_PIXELS = SIDES[-1] ** 2
+"""Of a view: those of a square one with the longest side."""
 
 VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 """Memory that the network takes at most while it looks at a view."""
-
-_LARGE = 20.0
-"""A view in which digits are this high is enough."""
 
 _LARGEST_SHEET = 0.5
 """A sheet of paper that covers more than this share of the picture gets no view of its own."""
@@ -38,6 +37,9 @@ _HEIGHT = 28.0
 _NEAR_ENOUGH = 1.35
 """A view in which digits are at most this many times too high or too low needs no closer one."""
 
+_LARGE = _HEIGHT / _NEAR_ENOUGH
+"""A view in which digits are this high is enough."""
+
 _MARGIN = 3.0
 """Around the part of the picture that a closer view shows, in heights of a digit."""
 
@@ -47,9 +49,9 @@ _LESS_SURE = 0.8
 _MOST_ENLARGED = 4
 """The largest factor by which the whole picture is enlarged."""
 
-_SOME_INK, _INK_MARGIN, _MUCH_SMALLER = 0.5, 0.1, 0.7
-"""Where no digit is found, the part with more ink than the first is looked at, with a margin of the second share of the
-picture's longer side, if it is smaller than the third share."""
+_INK_MARGIN, _MUCH_SMALLER = 0.1, 0.7
+"""Where no digit is found, the part with ink is looked at, with a margin of the first share of the picture's longer
+side, if it is smaller than the second share."""
 
 Part = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels of the picture."""
@@ -179,7 +181,7 @@ def _closer(eye: Eye, view: View) -> View | None:
 
 def _around_ink(view: View, size: tuple[int, int]) -> Part | None:
     """Return the part of a picture where any ink of the pen was seen. None without ink, or if it is everywhere."""
-    rows, columns = np.nonzero(view.maps.ink[1] > _SOME_INK)
+    rows, columns = np.nonzero(view.maps.ink[1] > COVERED)
     if not len(rows):
         return None
     corners = float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)

@@ -14,21 +14,20 @@ from digits.model.classifier import Scores
 from digits.normalization.doubts import with_neighbours_of
 from digits.normalization.normalize import Normalized
 
-_NOVELTY, _USUAL = 0.5, -0.5
-"""Cost of novelty above that of a usual digit, up to 4, so that one usual digit costs less than two halves."""
-_UNSURE = 1.5
-"""Cost of a digit's log-loss: minus the logarithm of its probability."""
+_NOVELTY, _USUAL = 0.33, -0.5
+"""Cost of novelty above that of a usual digit, up to 4, so that one usual digit costs less than two halves. It is added
+to the digit's log-loss: minus the logarithm of its probability."""
 
-_CLEARLY_CHEAPER = 1.0
+_CLEARLY_CHEAPER = 0.67
 """A way that costs less than another one by this is certainly better."""
 
-_PLAUSIBLE = 0.5
+_PLAUSIBLE = 0.33
 """A way that costs more than the best one by less than this is plausible too."""
 
 
 def digit_costs(scores: Scores) -> Floats:
     """Return what each picture costs as one digit, (N,)."""
-    costs: Floats = -_UNSURE * np.log(np.maximum(scores.probabilities.max(axis=1), 1e-6))
+    costs: Floats = -np.log(np.maximum(scores.probabilities.max(axis=1), 1e-6))
     return costs if scores.novelty is None else costs + _NOVELTY * np.clip(scores.novelty - _USUAL, 0, 4)
 
 

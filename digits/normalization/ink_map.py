@@ -5,8 +5,10 @@ import numpy as np
 
 from digits.features import Floats, Grey
 from digits.finder import network
+from digits.normalization.paper import VIEW_SIDE
+from digits.normalization.parts import COVERED
 
-REDUCED_SIDE = 128
+REDUCED_SIDE = VIEW_SIDE
 """Longer side in pixels of the ink that replies show."""
 
 _FAINT = 0.4
@@ -39,7 +41,7 @@ def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong
     ink is left out: it shines through the paper, or is printed.
     """
-    dark = ink > 0.5
+    dark = ink > COVERED
     if not dark.any():
         return ink, ink
     picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 12 | 1

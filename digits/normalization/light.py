@@ -6,27 +6,20 @@ import cv2
 import numpy as np
 
 from digits.features import Floats, Grey
-from digits.normalization.paper import EVENED_PAPER, EvenPaper, even_paper, evened
+from digits.normalization.paper import EVENED_PAPER, LIGHT_SIDE, VIEW_SIDE, WIDEST_STROKE, EvenPaper, even_paper, evened
+from digits.normalization.parts import COVERED, LEAST_COVERAGE
 from digits.pictures.downscale import downscale, downscale_factor, fitted_size
 
-_LIGHT_SIDE = 64
-"""Longer side of the reduced picture in which the paper's brightness is measured."""
-
-_WIDEST_STROKE = 0.25
-"""A mark that is narrower than this share of the longer side does not count as paper."""
-
-_SHADES_SIDE, _NARROW = 128, (7, 7)
-"""Longer side of the reduced picture in which shadows of any form are measured. Narrower marks than this are ink."""
-
-_FAINT, _STRONG = 0.15, 0.5
-"""Pixels with coverage between these are faint. At the edge of a stroke they are near a strong pixel."""
+_NARROW = 7
+"""Where shadows of any form are measured, marks that are narrower than this are ink."""
 
 _BLURRED = 0.35
 """How far the edge of a stroke reaches, in half widths of the widest one."""
 
 _MOST_FAINT = 0.03
-"""If more pixels than this share of the strong ones are faint and not near one, the picture has something besides even
-paper and ink: a stain, the edge of a shadow, or print."""
+"""Faint pixels are less than clearly ink. At the edge of a stroke they are near a strong pixel. If more than this share
+of the strong ones are not near one, the picture has something besides even paper and ink: a stain, the edge of a
+shadow, or print."""
 
 
 def even_light(view: Grey) -> EvenPaper | None:
@@ -35,7 +28,7 @@ def even_light(view: Grey) -> EvenPaper | None:
     Args:
         view: uint8 (height, width).
     """
-    small = cv2.medianBlur(downscale(view, downscale_factor(view, _LIGHT_SIDE)), 3)
+    small = cv2.medianBlur(downscale(view, downscale_factor(view, LIGHT_SIDE)), 3)
     for is_ink_dark in (True, False):
         brightness = _brightness(small, is_ink_dark=is_ink_dark)
         flat = evened(view, brightness, is_ink_dark=is_ink_dark)
@@ -52,8 +45,8 @@ def without_shadows(picture: Grey) -> Grey:
     Args:
         picture: uint8 (height, width).
     """
-    small = cv2.medianBlur(cv2.resize(picture, fitted_size(picture, _SHADES_SIDE), interpolation=cv2.INTER_AREA), 3)
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, _NARROW)
+    small = cv2.medianBlur(cv2.resize(picture, fitted_size(picture, VIEW_SIDE), interpolation=cv2.INTER_AREA), 3)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NARROW, _NARROW))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, window), (3, 3))
     even: Grey = cv2.divide(picture, cv2.resize(paper, picture.shape[::-1]), scale=EVENED_PAPER)
     return even
@@ -61,7 +54,7 @@ def without_shadows(picture: Grey) -> Grey:
 
 def _brightness(small: Grey, *, is_ink_dark: bool) -> Floats:
     """Return the brightness of the paper between and under the strokes, float32."""
-    size = max(3, int(_WIDEST_STROKE * max(small.shape))) | 1
+    size = max(3, int(WIDEST_STROKE * max(small.shape))) | 1
     paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE if is_ink_dark else cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     around = (size // 2 | 1, size // 2 | 1)
     smooth: Floats = cv2.blur(cv2.blur(paper, around), around).astype(np.float32)
@@ -69,7 +62,7 @@ def _brightness(small: Grey, *, is_ink_dark: bool) -> Floats:
 
 
 def _is_all_paper_or_ink(ink: Floats, half_stroke: float) -> bool:
-    strong = (ink > _STRONG).view(np.uint8)
+    strong = (ink > COVERED).view(np.uint8)
     near = 2 * max(1, round(_BLURRED * half_stroke)) + 1
-    faint = (ink > _FAINT) & (cv2.dilate(strong, np.ones((near, near), np.uint8)) == 0)
+    faint = (ink > LEAST_COVERAGE) & (cv2.dilate(strong, np.ones((near, near), np.uint8)) == 0)
     return bool(np.count_nonzero(faint) <= _MOST_FAINT * np.count_nonzero(strong))

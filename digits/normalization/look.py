@@ -10,19 +10,17 @@ import numpy as np
 from digits.errors import NoInk
 from digits.features import Grey
 from digits.normalization.light import even_light
+from digits.normalization.mnist_form import BOX
 from digits.normalization.page import Page, find_page
-from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper
+from digits.normalization.paper import MIN_CONTRAST, VIEW_SIDE, EvenPaper, even_paper
 from digits.pictures.downscale import downscale, fitted_size, halving_factor
 
 OtherLook = Literal["whole", "network", "without shadows"]
 """At the whole picture instead of a sheet in it, or with the finder, perhaps after `without_shadows`."""
 
-VIEW_SIDE = 128
-"""Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
-
 _ENLARGED_SIDE = 64
-"""Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected. Those below
-TINY_SIDE are not."""
+"""Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected. Those that
+are smaller than a digit in MNIST are not."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Look:
 def reduced_view(picture: Grey, side: int) -> Grey:
     """Reduce a picture to a longer side of `side`, or enlarge a small one."""
     longer = max(picture.shape)
-    if TINY_SIDE <= longer < _ENLARGED_SIDE:
+    if BOX <= longer < _ENLARGED_SIDE:
         times = -(-_ENLARGED_SIDE // longer)
         picture = cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
     elif longer > 2 * side:

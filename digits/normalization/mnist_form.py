@@ -18,7 +18,7 @@ asks for that."""
 BOX = 20
 """Longer side of a digit in MNIST, in pixels."""
 
-MIDDLE = 14
+MIDDLE = SIDE // 2
 """Row and column of the pixel that contains the centre of mass of MNIST's digits."""
 
 MIN_STROKE, MAX_STROKE = 2.25, 3.5

@@ -24,11 +24,13 @@ from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
 from digits.normalization.doubts import with_neighbours_of
-from digits.normalization.look import VIEW_SIDE, Look, OtherLook, reduced_view
+from digits.normalization.look import Look, OtherLook, reduced_view
 from digits.normalization.mnist_form import BOX, Mode, are_mnist_form
 from digits.normalization.page import moved
-from digits.normalization.paper import SMALL_SIDE, EvenPaper, is_darker
+from digits.normalization.paper import SMALL_SIDE, VIEW_SIDE, EvenPaper, is_darker
 from digits.normalization.parts import (
+    FULL,
+    SOLID,
     WHOLE,
     Ints,
     Mask,
@@ -44,20 +46,21 @@ from digits.normalization.parts import (
 )
 from digits.normalization.redraw import redraw
 
-_FINE_VIEW_SIDE = 256
-"""The same for a digit that is too small for the first view."""
+_FINE_VIEW_SIDE = 2 * VIEW_SIDE
+"""The same as VIEW_SIDE for a digit that is too small for the first view."""
 
 _MIN_INK = 0.2
 """A pixel belongs to the digit if at least this share of it is ink."""
 
 _MIN_TOTAL = 6.0
-"""The digit covers at least this many pixels of the view."""
+"""A digit, or what counts beside it or in it, covers at least this many pixels of the view."""
 
 _AT_EDGE = 0.25
 """How much a part that touches the picture's edge counts, compared with others."""
 
 _NEAR = 0.3
-"""A large part that is nearer to the digit than this, in longer sides of the digit, belongs to it."""
+"""A large part that is nearer to the digit than this, in longer sides of the digit, belongs to it. A small one above or
+below it is a dot."""
 
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
@@ -68,20 +71,8 @@ _MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 _FREE = 0.6
 """An edge that a digit touches cuts it off if the opposite edge is further away than this share of its longer side."""
 
-_DOT, _DOT_NEAR = 0.005, 0.4
-"""A dot above or below a digit has more ink than the first share of its longer side's square, and is nearer to it than
-the second share of that side."""
-
-_SOLID = 0.6, 0.7
-"""A solid shape is wider than the first share of its length, and fills more than the second share of its box. Digits
-have loops or gaps."""
-
-_HOLE = 0.65, 0.9
-"""A round hole fills more than the first share of the smallest rectangle around it, a triangle half of it. A square
-fills more than the second share."""
-
-_CONVEX, _LEAST_HOLE = 0.97, 30
-"""A convex shape fills more than the first share of its hull. Holes with fewer pixels than the second have no form."""
+_WIDE = 0.6
+"""A solid shape that is wider than this share of its length is no digit. Other digits have loops or gaps."""
 
 _NO_STROKES = "no ink found: the picture has no strokes of a digit"
 
@@ -194,7 +185,7 @@ def _normalized(picture: Grey, look: DigitLook, other_look: OtherLook | None) ->
     flat, matrix = (picture, np.eye(3)) if look.page is None else look.page.from_above(picture)
     view, found = look.view, look.found
     if not found:
-        if max(flat.shape) <= 2 * VIEW_SIDE:
+        if max(flat.shape) <= _FINE_VIEW_SIDE:
             raise NoInk(_NO_STROKES)
         view = reduced_view(flat, _FINE_VIEW_SIDE)
         found = _find(view, look.paper, WHOLE)
@@ -244,7 +235,7 @@ def _is_solid(pixels: Grey) -> bool:
     """Return whether a picture in MNIST form shows a solid shape, such as a disc."""
     ink = pixels > 127
     shape = ink[extent(ink)]
-    return bool(min(shape.shape) > _SOLID[0] * max(shape.shape) and np.count_nonzero(shape) > _SOLID[1] * shape.size)
+    return bool(min(shape.shape) > _WIDE * max(shape.shape) and np.count_nonzero(shape) > SOLID * shape.size)
 
 
 def _is_button(shape: Mask) -> bool:
@@ -253,10 +244,10 @@ def _is_button(shape: Mask) -> bool:
     if len(outlines) != 2:
         return False
     outer, inner = outlines if tree[0, 0, 3] < 0 else outlines[::-1]
-    if cv2.contourArea(outer) < _CONVEX * cv2.contourArea(cv2.convexHull(outer)):
+    if cv2.contourArea(outer) < FULL * cv2.contourArea(cv2.convexHull(outer)):
         return False
     hole = cv2.fillPoly(np.zeros(shape.shape, np.uint8), [inner], 1)
-    return cv2.countNonZero(hole) > _LEAST_HOLE and not _is_like_a_hole(hole)
+    return cv2.countNonZero(hole) >= _MIN_TOTAL and not _is_like_a_hole(hole)
 
 
 def _is_like_a_hole(shape: NDArray[np.uint8]) -> bool:
@@ -265,7 +256,7 @@ def _is_like_a_hole(shape: NDArray[np.uint8]) -> bool:
     _, _, width, height = cv2.boundingRect(pixels)
     shorter, longer = smallest_rectangle(pixels)
     share = len(pixels) / (shorter * longer)
-    is_oval = _HOLE[0] < share and (share < _HOLE[1] or longer > 1.5 * shorter)
+    is_oval = share > SOLID and (share < FULL or longer > 1.5 * shorter)  # a triangle fills half of it
     return bool(is_oval and width <= 1.2 * height)
 
 
@@ -395,8 +386,8 @@ def _doubts(parts: Parts, is_kept: Mask) -> tuple[str, ...]:
     is_cut = is_cut_off([left, top, right, bottom], parts.labels.shape, side)
     middles = parts.corners[:, 0] + parts.boxes[:, 2] / 2
     beyond = np.maximum(top - parts.corners[:, 3], parts.corners[:, 1] - bottom)
-    is_dot = (parts.totals > _DOT * side * side) & (parts.sides < side / 5) & ~is_kept
-    is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _DOT_NEAR * side)
+    is_dot = (parts.totals >= _MIN_TOTAL) & (parts.sides < side / 5) & ~is_kept
+    is_dot &= (middles >= left) & (middles <= right) & (beyond > 0) & (beyond < _NEAR * side)
     main = int((parts.totals * is_kept).argmax())
     dots = int(np.count_nonzero(is_dot))
     return (*("dotted",) * dots, *("inside",) * _marks_in_loops(parts, main), *("edge",) * is_cut)

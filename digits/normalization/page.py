@@ -14,39 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from digits.normalization.parts import Mask, corner_points
+from digits.normalization.paper import SMALL_SIDE, VIEW_SIDE
+from digits.normalization.parts import FULL, SOLID, Mask, corner_points
 from digits.pictures.downscale import downscale, halving_factor
 
-_VIEW_SIDE = 160
-"""Longer side of the reduced picture in which a sheet is looked for, and at least of a sheet that is cut out."""
-
-_SMALLEST_PICTURE = 96
-"""Pictures with fewer pixels along their longer side show no sheet on something else."""
-
-_LEAST_AREA = 0.025
-"""The least that a sheet takes of the picture."""
-
-_CONVEX = 0.9
-"""The least share of its convex hull that a sheet's region fills, and of its four corners that the hull fills."""
-
-_FILLED = 0.7
-"""The least share of a sheet that is paper. Strokes that enclose something have less."""
-
-_LEAST_STEP = 8.0
-"""The least step at a sheet's sides in grey values."""
-
-_WRITTEN = 0.2
-"""The least contrast of what is written on a sheet, as a share of the step at its sides."""
+_LEAST_CONTRAST = 12
+"""The least contrast of a sheet with what is around it, and of what is written on it with the sheet, in grey values."""
 
 _WIDEST_STROKE = 11
 """Strokes are narrower than half of this, in pixels."""
-
-_MOST_BESIDE = 0.2
-"""If more than this share of the strokes on a sheet is beside it, it is a part of a sheet, such as a shadow."""
-
-_DARKEST_SHADOW, _LABEL = 0.25, 0.5
-"""A step to less than the first share of the brightness is no shadow's, but one of a plot or a screen. Beside it may be
-labels and buttons, which are lower than the second share of it."""
 
 _INSET = 0.02
 """How far inside of its sides a sheet is cut out, as a share of its shorter side."""
@@ -68,8 +44,6 @@ class _Sheet:
     """(4, 2)"""
     is_blank: bool
     """Whether nothing is written on it."""
-    is_sharp: bool
-    """Whether the step at its sides is no shadow's."""
     within: Mask
     outside: Mask
 
@@ -88,11 +62,11 @@ class Page:
     def from_above(self, picture: Grey) -> tuple[Grey, NDArray[np.float64]]:
         """Return the sheet without its edges, and the matrix (3, 3) from its pixels to those of the picture.
 
-        It is enlarged if it has fewer than _VIEW_SIDE pixels along its longer side.
+        It is enlarged if it has fewer than VIEW_SIDE pixels along its longer side.
         """
         corners = (self.corners * picture.shape[::-1] - 0.5).astype(np.float32)
         lengths = _lengths(corners)
-        times = max(1, _VIEW_SIDE / lengths.max())
+        times = max(1, VIEW_SIDE / lengths.max())
         width, height = (max(8, int(times * opposite.max())) for opposite in (lengths[::2], lengths[1::2]))
         margin = _INSET * min(width, height) + 1
         target = corner_points(np.array([[-margin, -margin, width + margin, height + margin]], np.float32))[0]
@@ -107,10 +81,10 @@ def find_page(picture: Grey) -> Page | None:
     Args:
         picture: uint8 (height, width).
     """
-    if max(picture.shape) < _SMALLEST_PICTURE:
+    if max(picture.shape) < SMALL_SIDE:
         return None
-    small = downscale(picture, halving_factor(picture, 2 * _VIEW_SIDE))
-    scale = min(1, _VIEW_SIDE / max(small.shape))
+    small = downscale(picture, halving_factor(picture, 2 * VIEW_SIDE))
+    scale = min(1, VIEW_SIDE / max(small.shape))
     size = [max(8, round(side * scale)) for side in small.shape[::-1]]
     small = small if scale == 1 else cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     smooth = cv2.blur(small, (3, 3))
@@ -148,13 +122,15 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
 
 
 def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Sheet]:
-    """Yield each region of pixels that are 1, if it is a sheet with something written on it and nothing beside it, but
-    for blank sheets.
+    """Yield each region of pixels that are 1, if it is a sheet with something written on it.
+
+    If there are other large regions, a sheet has more strokes on it than beside it, but for those on blank sheets.
+    Otherwise it is a part of a sheet, such as a shadow.
     """
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
-    large = [each for each in outlines if cv2.contourArea(each) > _LEAST_AREA * small.size]
+    large = [each for each in outlines if cv2.contourArea(each) > _WIDEST_STROKE**2]
     sheets = [sheet for each in large if (sheet := _sheet(each, small, smooth, side)) is not None]
     strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if sheets else small
     elsewhere = np.ones(small.shape, dtype=bool)
@@ -163,28 +139,25 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Shee
     for sheet in (sheet for sheet in sheets if not sheet.is_blank):
         strong = strokes > np.sort(strokes[sheet.within])[-1 - np.count_nonzero(sheet.within) // 100] / 2
         inner, beside = strong & sheet.within, strong & sheet.outside & elsewhere
-        high = _LABEL * cv2.boundingRect(sheet.hull)[3]
-        is_plot = sheet.is_sharp and sum(cv2.boundingRect(each)[3] > high for each in outlines) == 1
-        if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
+        if len(large) == 1 or np.count_nonzero(beside) <= np.count_nonzero(inner):
             yield sheet
 
 
 def _sheet(outline: Any, small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> _Sheet | None:
     """Measure the sheet of paper that a region of pixels shows. Return None if it shows no sheet."""
     hull: NDArray[np.int32] = cv2.convexHull(outline)
-    if cv2.contourArea(outline) < _CONVEX * cv2.contourArea(hull):
+    if cv2.contourArea(outline) < FULL * cv2.contourArea(hull):
         return None
     filled = cv2.mean(side, cv2.fillConvexPoly(np.zeros_like(side), hull, 1))[0]
-    corners = _corners(hull, side.shape) if filled > _FILLED else None
-    if corners is None or (step := _step(smooth, corners)) is None:
+    corners = _corners(hull, side.shape) if filled > SOLID else None
+    if corners is None or not _has_steps(smooth, corners):
         return None
     within, outside = _within_and_outside(small, hull)
     if not within.any():
         return None
     low, paper, high = np.percentile(small[within], (0.5, 50, 99.5)).tolist()
-    is_blank = max(high - paper, paper - low) < max(12, _WRITTEN * abs(step))
-    is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
-    return _Sheet(hull, corners, is_blank, is_sharp, within, outside)
+    is_blank = max(high - paper, paper - low) < _LEAST_CONTRAST
+    return _Sheet(hull, corners, is_blank, within, outside)
 
 
 def _within_and_outside(small: Grey, hull: NDArray[np.int32]) -> tuple[Mask, Mask]:
@@ -207,7 +180,7 @@ def _corners(hull: NDArray[np.int32], shape: tuple[int, ...]) -> Floats | None:
     corners = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2)
     right, bottom = shape[1] - 1, shape[0] - 1
     field = np.array([(0, 0), (right, 0), (right, bottom), (0, bottom)], np.float32)
-    if len(corners) != 4 or _CONVEX * cv2.intersectConvexConvex(corners, field)[0] > cv2.contourArea(hull):
+    if len(corners) != 4 or FULL * cv2.intersectConvexConvex(corners, field)[0] > cv2.contourArea(hull):
         return None
     return np.asarray(corners, np.float64)
 
@@ -217,9 +190,9 @@ def _lengths(corners: Floats) -> Floats:
     return lengths
 
 
-def _step(smooth: Grey, corners: Floats) -> float | None:
-    """Return the mean step at the sides, outwards, in grey values, or None unless at least two of them are steps, and
-    all others are outside of the picture.
+def _has_steps(smooth: Grey, corners: Floats) -> bool:
+    """Return whether at least two of the sides are steps of the same direction, and all others are outside of the
+    picture.
     """
     height, width = smooth.shape
     far = max(4.0, min(0.04 * max(smooth.shape), 0.1 * _lengths(corners).max()))
@@ -235,7 +208,7 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
             for way in (reach, -reach)
         )
         changes.append(smooth[beyond[..., 1], beyond[..., 0]] - smooth[within[..., 1], within[..., 0]].astype(float))
-    steps: list[float] = []
+    signs: list[float] = []
     for index in range(len(corners)):
         is_seen = is_inside[index].all(axis=1)
         if np.count_nonzero(is_seen) < 8:
@@ -243,12 +216,12 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
         side = np.array([change[index, is_seen] for change in changes])
         near, further = np.median(side, axis=1)
         sign = np.sign(near)
-        is_step = sign * near >= _LEAST_STEP and 0.55 * near * sign <= further * sign <= near * sign / 0.35
+        is_step = sign * near >= _LEAST_CONTRAST and 0.55 * near * sign <= further * sign <= near * sign / 0.35
         shares = (sign * side > np.array([[0.4], [0.3]]) * sign * near).mean(axis=1)
         if not is_step or shares.min() < 0.65:
-            return None
-        steps.append(float(near))
-    return float(np.mean(steps)) if len(steps) >= 2 and len({np.sign(step) for step in steps}) == 1 else None
+            return False
+        signs.append(float(sign))
+    return len(signs) >= 2 and len(set(signs)) == 1
 
 
 def _clockwise(corners: Floats) -> Floats:

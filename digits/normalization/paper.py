@@ -7,18 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines, smallest_rectangle
+from digits.normalization.mnist_form import BOX
+from digits.normalization.parts import SOLID, WHOLE, Mask, Part, find_parts, has_lines
 from digits.pictures.downscale import downscale, downscale_factor
 
-_LIGHT_SIDE = 40
+VIEW_SIDE = 128
+"""Longer side of the reduced picture in which digits are located. The stroke of a large one is about 12 pixels wide."""
+
+LIGHT_SIDE = 40
 """Longer side of the reduced picture in which the light is measured. Strokes that are thinner than its pixels look like
 uneven paper."""
 
 MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
-
-TINY_SIDE = 12
-"""Smaller pictures are not enlarged, and have even paper. Their strokes are about a pixel wide."""
 
 EVENED_PAPER, _EVENED_BOARD = 200.0, 30.0
 """The grey value of evened paper under dark ink, and of an evened board under light ink."""
@@ -29,19 +30,11 @@ _FULL = 60
 _MAX_PAPER_RANGE = 0.15
 """Paper is even if its grey values, without 5 % at both ends, differ by less than this share of the contrast."""
 
-_MAX_HALF_STROKE = 0.14
-"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow, but in a small picture."""
+WIDEST_STROKE = 0.25
+"""As a share of the longer side. What is wider is paper or a shadow, but in a small picture."""
 
 SMALL_SIDE = 96
-"""Pictures with fewer pixels along their longer side may be cut to a bold digit."""
-
-_NARROWEST, _COMPACT, _WIDE = 0.35, 5.5, 0.1
-"""The least width of a sheet of paper, as a share of its length, and its largest area, in squares of its widest place.
-The area does not matter if half the width of that place is more than the third share of the picture's longer side."""
-
-_SOLID, _SOLID_RECTANGLE, _RECTANGLE = 0.75, 0.6, 0.85
-"""A sheet of paper with something written on it fills more than the first share of its convex hull, or than the second
-if the hull is a rectangle: if it fills the third share of the smallest one around it."""
+"""Pictures with fewer pixels along their longer side may be cut to a bold digit, and show no sheet on a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class EvenPaper:
     half_stroke: float
     """Half the width of its widest stroke, as a share of the picture's longer side."""
     is_solid: bool
-    """Whether its largest part fills its convex hull, and is not long and narrow, as a sheet of paper is."""
+    """Whether its largest part fills its convex hull, as a sheet of paper does."""
     ink: Floats
     """(height, width), float32 in [0, 1]: how much of each pixel of the picture is ink."""
     brightness: Floats | None = None
@@ -109,10 +102,10 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
 
     Args:
-        picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as
-            even, because the ink map needs more.
+        picture: uint8 (height, width). If it is smaller than a digit in MNIST, its paper counts as even, because the
+            ink map needs more.
     """
-    small = downscale(picture, downscale_factor(picture, _LIGHT_SIDE)).astype(np.float32)
+    small = downscale(picture, downscale_factor(picture, LIGHT_SIDE)).astype(np.float32)
     if not np.ptp(small):
         return None
     light = _light_side(small)
@@ -127,29 +120,24 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), half_strokes[is_ink_dark]
     is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * contrast)
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
-        is_narrow = half_stroke <= _MAX_HALF_STROKE or max(picture.shape) < SMALL_SIDE
+        is_narrow = 2 * half_stroke <= WIDEST_STROKE or max(picture.shape) < SMALL_SIDE
         is_even = is_even and is_narrow and not _fills_one_side(ink)
-    is_tiny = max(picture.shape) < TINY_SIDE
+    is_tiny = max(picture.shape) < BOX
     if not (is_even or is_tiny):
         return None
     covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
     if not is_tiny and has_lines(find_parts(covered)):
         return None
-    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, _is_solid(ink, half_stroke), covered)
+    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, _is_solid(ink), covered)
 
 
-def _is_solid(side: NDArray[np.uint8], half_stroke: float) -> bool:
-    """Return whether the largest part of the pixels that are 1 fills its convex hull, and is compact. No 1 or 8 is."""
+def _is_solid(side: NDArray[np.uint8]) -> bool:
+    """Return whether the largest part of the pixels that are 1 fills its convex hull."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
     largest = 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()
-    area = statistics[largest, cv2.CC_STAT_AREA]
-    if half_stroke <= _WIDE and area >= _COMPACT * (2 * half_stroke * max(side.shape)) ** 2:
-        return False
     hull = cv2.convexHull(cv2.findNonZero((labels == largest).view(np.uint8)))
     size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(side), hull, 1))
-    shorter, longer = smallest_rectangle(hull)
-    least = _SOLID_RECTANGLE if size > _RECTANGLE * shorter * longer else _SOLID
-    return bool(shorter > _NARROWEST * longer and area > least * size)
+    return bool(statistics[largest, cv2.CC_STAT_AREA] > SOLID * size)
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:

@@ -24,20 +24,28 @@ Part = tuple[float, float, float, float]
 
 WHOLE: Part = (0.0, 0.0, 1.0, 1.0)
 
-COVERED = 0.4
-"""A pixel belongs to a mark if at least this share of it is ink."""
+LEAST_COVERAGE = 0.15
+"""A pixel of which less than this share is ink is paper, or the faint edge of a stroke."""
+
+COVERED = 0.5
+"""A pixel is clearly ink if more than this share of it is, or if the network says so with more."""
+
+SOLID = 0.7
+"""A solid shape fills more than this share of its hull, or of the box around it. Strokes that enclose something fill
+less."""
+
+FULL = 0.9
+"""A shape has the form of its hull, or of the rectangle around it, if it fills more than this share of it."""
 
 _LONG = 1.5
 """A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
 
-_THIN = 0.3
-"""A line or a frame covers at most this share of its box."""
+_THIN = 0.25
+"""Pixels of a frame are at most this far inside of its convex hull, as a share of its shorter side. What is in it is
+higher than this share of it."""
 
-_OUTLINE = 0.25
-"""Pixels of a frame are at most this far inside of its convex hull, as a share of its shorter side."""
-
-_SMALLEST_FRAME, _STRAIGHT = 12, 0.03
-"""Shorter side of a frame in pixels, and how far its sides are from straight at most, as a share of their length."""
+_STRAIGHT = 0.03
+"""The sides of a frame are at most this far from straight, as a share of their length."""
 
 _ALONG = np.linspace(0, 1, 32)[:, None, None]
 """The places along a frame's sides that are looked at."""
@@ -67,8 +75,8 @@ class Parts:
 
     @cached_property
     def totals(self) -> Floats:
-        """(1 + parts,), by label: the sum of the part's ink, of pixels that are at least half covered. 0 for paper."""
-        dark = np.flatnonzero(self.ink >= 0.5)
+        """(1 + parts,), by label: the sum of the part's ink, of pixels that are clearly ink. 0 for paper."""
+        dark = np.flatnonzero(self.ink >= COVERED)
         totals = np.bincount(self.labels.ravel()[dark], self.ink.ravel()[dark], minlength=len(self.areas))
         return totals.astype(np.float32)
 
@@ -188,7 +196,7 @@ def inside_frame(parts: Parts) -> Mask | None:
     filled = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), corners + 1, 1)
     depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1].astype(int)
     inked = np.bincount(depth[mask], minlength=depth.max() + 1) / np.bincount(depth.ravel()).clip(1)
-    within = depth > 2 + int((inked[2:] < _EMPTY).argmax())
+    within = depth > 2 + int(np.append(inked[2:] < _EMPTY, True).argmax())  # in a small frame, nothing is
     if np.count_nonzero((within & (parts.labels[box] > 0)).any(axis=1)) < _THIN * len(mask):  # the bar of an 8
         return None
     inside = np.zeros(parts.labels.shape, dtype=bool)
@@ -206,7 +214,7 @@ def _frame_corners(mask: Mask) -> NDArray[np.int32] | None:
     outlines = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
     hull = cv2.convexHull(max(outlines, key=len))
     corners: NDArray[np.int32] = cv2.approxPolyDP(hull, _STRAIGHT * cv2.arcLength(hull, True), True)[:, 0]
-    if len(corners) != 4 or min(mask.shape) < _SMALLEST_FRAME:
+    if len(corners) != 4:
         return None
     sides = corners + (np.roll(corners, -1, axis=0) - corners) * _ALONG
     x, y = np.moveaxis(np.rint(sides).astype(int), 2, 0)
@@ -219,7 +227,7 @@ def _is_outline(mask: Mask) -> bool:
     hull = cv2.convexHull(cv2.findNonZero(mask.view(np.uint8)))
     inside = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), hull + 1, 1)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
-    return bool(depth[mask].max() <= _OUTLINE * min(mask.shape))
+    return bool(depth[mask].max() <= _THIN * min(mask.shape))
 
 
 def has_lines(parts: Parts) -> bool:

@@ -115,6 +115,11 @@ def test_lines_are_read_from_above_and_from_left_to_right() -> None:
     assert [[each.x for each in line] for line in lines] == [[12, 26, 40], [10, 30]]
 
 
+@pytest.mark.parametrize(("lower", "lines"), [(8.5, 1), (9.5, 2)], ids=["by half its height", "by six tenths of it"])
+def test_a_digit_is_in_the_line_of_one_that_is_a_little_higher(lower: float, lines: int) -> None:
+    assert len(in_lines([centre(10, 10), centre(300, 10 + lower)])) == lines
+
+
 @pytest.mark.parametrize(
     ("slash", "digits", "marks", "rivalled"),
     [

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_a_damaged_version_is_refused_by_name(
         FinderNetwork.load(folder)
 
     assert str(folder) in str(raised.value)
+
+
+@pytest.mark.parametrize(("off", "is_refused"), [(0.9, False), (1.1, True)])
+def test_golden_maps_may_differ_by_as_much_as_rounding_changes(off: float, is_refused: bool) -> None:
+    model = (SHIPPED / NAME / str(shipped_version()) / "model.onnx").read_bytes()
+    grey = np.full((16, 16), 200, np.uint8)
+    maps = shipped().maps(grey)
+    scene = {"grey": grey.tolist(), "heat": (255 * maps.heat).tolist(), "ink": (255 * maps.ink + off).tolist()}
+
+    with pytest.raises(GoldenMismatch) if is_refused else nullcontext():
+        FinderNetwork(model, json.dumps({"scenes": [scene]}).encode())
 
 
 def test_clients_do_not_learn_where_the_shipped_version_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Numbers are read digit by digit, in reading order, and whatever is no digit is left out."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,11 @@ from PIL import Image, ImageDraw, ImageOps
 from benchmarks.quality.families import cut, enlarged, on_paper
 from benchmarks.quality.number_pictures import numbers
 from benchmarks.quality.strangers import STRANGERS
-from digits.errors import NoInk
+from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey
-from digits.finder.read import Number, read_number
+from digits.finder.network import FinderNetwork, Maps, shipped
+from digits.finder.read import Number, prepare, read_number
+from digits.finder.views import Eye, look
 from digits.model.classifier import Classifier
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
@@ -234,3 +237,52 @@ def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
     answers = [read_number(classifier, Picture(each.data)) for each in made]
 
     assert [answer["accept"] for answer in answers] == [False] * 5
+
+
+@pytest.fixture
+def views(monkeypatch: pytest.MonkeyPatch) -> list[Grey]:
+    """What the finder's network has looked at."""
+    seen: list[Grey] = []
+    original = FinderNetwork.maps
+
+    def maps(network: FinderNetwork, grey: Grey) -> Maps:
+        seen.append(grey)
+        return original(network, grey)
+
+    monkeypatch.setattr(FinderNetwork, "maps", maps)
+    return seen
+
+
+@pytest.mark.parametrize(("side", "count"), [(188, 2), (196, 3)])
+def test_a_picture_without_digits_is_looked_at_from_near_unless_it_is_small(
+    views: list[Grey], side: int, count: int
+) -> None:
+    blank = np.full((side, side), 220, np.uint8)
+    eye = Eye(shipped(), (side, side), lambda _side: blank)
+
+    look(eye, eye.first_view())
+
+    assert len(views) == count
+
+
+@pytest.mark.parametrize(("width", "is_small"), [(90, True), (110, False)])
+def test_a_digit_that_is_small_in_its_picture_is_looked_at_from_near(
+    views: list[Grey], written: list[Grey], width: int, is_small: bool
+) -> None:
+    picture = np.full((400, 400), 255, np.uint8)
+    picture[150:195, 150 : 150 + width] = on_paper(cv2.resize(cut(enlarged(written[2], 90)), (width, 45)))
+
+    prepare(Picture(encoded(picture)))
+
+    assert (len(views) > 1) is is_small
+
+
+@pytest.mark.parametrize(("rows", "is_read"), [(20, True), (28, False)])
+def test_a_page_of_too_many_digits_is_refused(
+    classifier: Classifier, written: list[Grey], rows: int, is_read: bool
+) -> None:
+    digit = np.pad(255 - cv2.resize(written[3], (20, 20), interpolation=cv2.INTER_AREA), 2, constant_values=255)
+    picture = np.tile(digit, (rows, 21))
+
+    with nullcontext() if is_read else pytest.raises(TooManyDigits):
+        assert len(read(classifier, picture)["digits"]) > 400

@@ -15,6 +15,7 @@ from digits.finder.read import read_number
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
 from digits.normalization.normalize import Normalized, normalize
+from digits.normalization.page import find_page
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -103,6 +104,23 @@ def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
     (record,) = predict(classifier, [normalize(on_table(written(three, paper=210)))])
 
     assert (record["digit"], record["preprocessing"][0]) == (3, "rectified")
+
+
+@pytest.mark.parametrize(
+    ("table", "pen", "is_found"),
+    [
+        pytest.param(184, 60, True, id="a table that is a little darker"),
+        pytest.param(188, 60, False, id="a table that is as light"),
+        pytest.param(100, 184, True, id="a faint pen"),
+        pytest.param(100, 188, False, id="nothing written"),
+    ],
+)
+def test_a_sheet_and_what_is_written_on_it_differ_from_what_is_around(table: int, pen: int, is_found: bool) -> None:
+    picture = np.full((160, 160), table, np.uint8)
+    picture[20:120, 20:120] = 200
+    picture[58:82, 69:71] = pen
+
+    assert (find_page(picture) is not None) is is_found
 
 
 def test_a_figure_of_several_digits_is_read_and_is_not_one_of_them(classifier: Classifier, mnist: Mnist) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from digits.features import Grey, to_features
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_mnist_form
 from digits.normalization.normalize import normalize
+from digits.normalization.redraw import redraw
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -230,3 +232,22 @@ def test_every_family_comes_out_in_form_and_is_read(name: str, mnist: Mnist, cla
     assert all(normalize(picture).steps == () for picture in normalized)
     answers = classifier.probabilities(to_features(np.stack(normalized))).argmax(axis=1)
     assert (answers == labels).mean() >= MIN_ACCURACY[name]
+
+
+@pytest.mark.parametrize(("contrast", "is_blank"), [(3, True), (4, False)])
+def test_ink_differs_from_the_paper_by_four_grey_values(contrast: int, is_blank: bool) -> None:
+    picture = Image.new("L", (100, 100), 200)
+    ImageDraw.Draw(picture).ellipse((30, 18, 70, 82), outline=200 - contrast, width=6)
+
+    with pytest.raises(NoInk, match="blank") if is_blank else nullcontext():
+        assert side(normalize(np.asarray(picture)).pixels) == 20
+
+
+@pytest.mark.parametrize(("ink", "is_drawn"), [(0.13, False), (0.17, True)])
+def test_a_faint_stroke_is_drawn_and_a_fainter_one_is_left_out(ink: float, is_drawn: bool) -> None:
+    strokes = np.zeros((80, 60), np.float32)
+    strokes[5:75, 5:13], strokes[5:75, 45:53] = 1, ink
+
+    columns = np.flatnonzero(redraw(strokes).pixels.any(axis=0))
+
+    assert bool(np.ptp(columns) > 10) is is_drawn

@@ -2,7 +2,7 @@
 
     python -m tests.digits.test_golden     write golden.json anew, after a change that is meant to read them differently
 
-Two thirds of the constants change at least one of them when they move by a quarter
+Nine in ten of the constants change at least one of them when they move by a quarter
 (`benchmarks/quality/constants.py`). The pictures are those of `benchmarks/quality`, of real digits. `golden.json` has
 what each is prepared or read as, with the mean grey values of each digit in MNIST form, in blocks of 7x7 pixels.
 """

@@ -265,6 +265,15 @@ def test_a_picture_without_digits_is_looked_at_from_near_unless_it_is_small(
     assert len(views) == count
 
 
+@pytest.mark.parametrize(("side", "has_view"), [(108, True), (118, False)])
+def test_a_sheet_that_covers_most_of_its_picture_gets_no_view_of_its_own(side: int, has_view: bool) -> None:
+    picture = np.full((160, 160), 90, np.uint8)
+    picture[20 : 20 + side, 20 : 20 + side] = 220
+    picture[60:100, 78:82] = 60
+
+    assert (Eye(shipped(), (160, 160), lambda _side: picture).sheet() is not None) is has_view
+
+
 @pytest.mark.parametrize(("width", "is_small"), [(90, True), (110, False)])
 def test_a_digit_that_is_small_in_its_picture_is_looked_at_from_near(
     views: list[Grey], written: list[Grey], width: int, is_small: bool

@@ -81,7 +81,9 @@ def test_what_a_link_or_a_reload_restores_moves_nothing_that_is_seen(
     page = open_page("about:blank", viewport={"width": width, "height": height})
     page.add_init_script(
         "globalThis.shifts = 0;"
-        "const add = ({ value, hadRecentInput }) => (shifts += hadRecentInput ? 0 : value);"
+        "const isParsed = (time) => time > performance.getEntriesByType('navigation')[0].domInteractive;"
+        "const counts = ({ hadRecentInput, startTime }) => !hadRecentInput && isParsed(startTime);"
+        "const add = (entry) => (shifts += counts(entry) ? entry.value : 0);"
         "const observer = new PerformanceObserver((list) => list.getEntries().forEach(add));"
         "observer.observe({ type: 'layout-shift', buffered: true });"
     )

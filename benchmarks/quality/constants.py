@@ -2,11 +2,11 @@
 
     MNIST_DATA=mnist.npz python -m benchmarks.quality.constants digits/finder digits/normalization
 
-Every number that has a name in a module, and every value that the finder's manifest decodes its maps with, is moved in
-a copy of the project. A move is noticed by the tests if a golden reading or one of the module's package fails, and by
-the pictures if more than one in 200 changes between right and not, or if one is accepted and wrong that was not. These
-are pictures of every family of `families.py`, `papers.py`, `marks.py` and `number_pictures.py`. A constant that nothing
-notices is not needed, or lacks the picture that needs it.
+Every positive number that has a name in a module, and every value that the finder's manifest decodes its maps with, is
+moved in a copy of the project. A move is noticed by the tests if a golden reading or one of the module's package fails,
+and by the pictures if more than one in 200 changes between right and not, or if one is accepted and wrong that was not.
+These are pictures of every family of `families.py`, `papers.py`, `marks.py` and `number_pictures.py`. A constant that
+nothing notices is not needed, or lacks the picture that needs it.
 """
 
 import ast

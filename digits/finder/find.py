@@ -125,7 +125,9 @@ class Finder:
 
     def find(self) -> Findings:
         """Return what is written. There may be no digit."""
-        owner, coverage = share_out(self._view, [*self._centres, *self._marks], self.decoding.digits_ink)
+        owner, coverage, doubts = share_out(
+            self._view, [*self._centres, *self._marks], self._doubts, self.decoding.digits_ink
+        )
         inks = {
             each: ink
             for number, each in enumerate(self._centres)
@@ -147,7 +149,7 @@ class Finder:
             for each in row
         ]
         marks = [FoundMark(self._kind(each), self._box(each.corners), each.heat) for each in self._marks]
-        marks += [FoundMark("other", self._box(each.corners), 0) for each in self._doubts]
+        marks += [FoundMark("other", self._box(each.corners), 0) for each in doubts]
         return Findings(found, marks)
 
     def _kind(self, mark: Centre) -> str:

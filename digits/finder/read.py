@@ -388,15 +388,15 @@ class ReadNumber:
         found = [] if findings is None else findings.marks
         if self.one is None:
             return [*found, *[FoundMark("other", self._around(), 0)] * len(doubts)]
-        # Beside one digit, only clear marks count, and those which `/predict` counts.
+        # Beside one digit, what may be a digit counts only if `/predict` counts it.
         (digit,), _ = self._places()
         if findings is not None and findings.digits:
             digit = findings.digits[0].box  # `/predict` takes what is around the digit, too
         beside = [mark for mark in found if not digit.holds(mark.box)]
-        clear = [mark for mark in beside if mark.heat > 0]
-        counted = self.one.records[0].get("left_out", 0) - sum(mark.kind not in _SMALL_SEPARATORS for mark in clear)
-        others = [FoundMark("other", mark.box, 0) for mark in beside if mark not in clear]
-        return [*clear, *[*others, *[FoundMark("other", Box(0, 0, *size), 0)] * max(0, counted)][: max(0, counted)]]
+        sure = [mark for mark in beside if mark.heat > 0]
+        counted = self.one.records[0].get("left_out", 0) - sum(mark.kind not in _SMALL_SEPARATORS for mark in sure)
+        others = [FoundMark("other", mark.box, 0) for mark in beside if mark not in sure]
+        return [*sure, *[*others, *[FoundMark("other", Box(0, 0, *size), 0)] * max(0, counted)][: max(0, counted)]]
 
 
 def _together(scores: Scores, classes: Sequence[Floats], share: float) -> tuple[Scores, list[int | None]]:

@@ -17,9 +17,9 @@ _BLURRED = 0.35
 """How far the edge of a stroke reaches, in half widths of the widest one."""
 
 _MOST_FAINT = 0.03
-"""Faint pixels are less than clearly ink. At the edge of a stroke they are near a strong pixel. If more than this share
-of the strong ones are not near one, the picture has something besides even paper and ink: a stain, the edge of a
-shadow, or print."""
+"""Faint pixels are less than clearly ink. At the edge of a stroke they are near a strong pixel. If the others are more
+than this share of the strong ones, the picture has something besides even paper and ink: a stain, the edge of a shadow,
+or print."""
 
 
 def even_light(view: Grey) -> EvenPaper | None:

@@ -72,7 +72,8 @@ _FREE = 0.6
 """An edge that a digit touches cuts it off if the opposite edge is further away than this share of its longer side."""
 
 _WIDE = 0.6
-"""A solid shape that is wider than this share of its length is no digit. Other digits have loops or gaps."""
+"""A solid shape that is wider than this share of its length is no digit: a 1 is narrower, and others have loops or
+gaps."""
 
 _NO_STROKES = "no ink found: the picture has no strokes of a digit"
 

@@ -22,7 +22,7 @@ _LEAST_CONTRAST = 12
 """The least contrast of a sheet with what is around it, and of what is written on it with the sheet, in grey values."""
 
 _WIDEST_STROKE = 11
-"""Strokes are narrower than half of this, in pixels."""
+"""Strokes are narrower than half of this, in pixels. A large region has more pixels than its square."""
 
 _INSET = 0.02
 """How far inside of its sides a sheet is cut out, as a share of its shorter side."""
@@ -124,8 +124,8 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
 def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[_Sheet]:
     """Yield each region of pixels that are 1, if it is a sheet with something written on it.
 
-    If there are other large regions, a sheet has more strokes on it than beside it, but for those on blank sheets.
-    Otherwise it is a part of a sheet, such as a shadow.
+    If there are other large regions, a sheet has at least as many strokes on it as beside it, but for those on blank
+    sheets. A region with fewer is a part of a sheet, such as a shadow.
     """
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)

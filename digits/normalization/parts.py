@@ -196,7 +196,7 @@ def inside_frame(parts: Parts) -> Mask | None:
     filled = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), corners + 1, 1)
     depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1].astype(int)
     inked = np.bincount(depth[mask], minlength=depth.max() + 1) / np.bincount(depth.ravel()).clip(1)
-    within = depth > 2 + int(np.append(inked[2:] < _EMPTY, True).argmax())  # in a small frame, nothing is
+    within = depth > 2 + int(np.append(inked[2:] < _EMPTY, True).argmax())  # nothing is, if it is inked to its middle
     if np.count_nonzero((within & (parts.labels[box] > 0)).any(axis=1)) < _THIN * len(mask):  # the bar of an 8
         return None
     inside = np.zeros(parts.labels.shape, dtype=bool)

@@ -90,7 +90,7 @@ def test_ink_between_two_digits_belongs_to_the_one_that_it_votes_for() -> None:
     columns = np.arange(SIDE // 2) + 0.5
     votes[0] = np.where(columns < 15, 11 - columns, 18 - columns)
 
-    owner, coverage = share_out(view(ink, votes), [centre(22, 32, 18), centre(36, 32)], DIGITS_INK)
+    owner, coverage, _ = share_out(view(ink, votes), [centre(22, 32, 18), centre(36, 32)], [], DIGITS_INK)
 
     assert set(np.unique(owner[ink > 0])) == {0, 1}
     assert (owner[31:33, 16:28] == 0).all()
@@ -101,10 +101,21 @@ def test_ink_far_from_all_digits_is_nobodys() -> None:
     ink = np.zeros((SIDE, SIDE), np.float32)
     ink[24:40, 14:18] = ink[50:60, 50:54] = 1
 
-    owner, _ = share_out(view(ink), [centre(16, 32)], DIGITS_INK)
+    owner, _, _ = share_out(view(ink), [centre(16, 32)], [], DIGITS_INK)
 
     assert (owner[50:60, 50:54] == -1).all()
     assert (owner[26:38, 15:17] == 0).all()
+
+
+def test_what_may_be_a_digit_counts_if_ink_votes_for_it() -> None:
+    ink = np.zeros((SIDE, SIDE), np.float32)
+    ink[24:40, 14:18] = ink[24:40, 46:50] = 1
+    written, between = centre(48, 32), centre(24, 32)
+
+    owner, _, claims = share_out(view(ink), [centre(16, 32)], [between, written], DIGITS_INK)
+
+    assert claims == [written]
+    assert (owner[26:38, 47:49] == -1).all()
 
 
 def test_lines_are_read_from_above_and_from_left_to_right() -> None:

@@ -110,9 +110,9 @@ def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
     ("table", "pen", "is_found"),
     [
         pytest.param(184, 60, True, id="a table that is a little darker"),
-        pytest.param(188, 60, False, id="a table that is as light"),
+        pytest.param(188, 60, False, id="a table that is hardly darker"),
         pytest.param(100, 184, True, id="a faint pen"),
-        pytest.param(100, 188, False, id="nothing written"),
+        pytest.param(100, 188, False, id="a pen that is hardly darker than the sheet"),
     ],
 )
 def test_a_sheet_and_what_is_written_on_it_differ_from_what_is_around(table: int, pen: int, is_found: bool) -> None:

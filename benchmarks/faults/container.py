@@ -93,7 +93,8 @@ def locked_down() -> Iterator[int]:
     subprocess.run(["docker", "rm", "--force", NAME], capture_output=True, check=False)
     settings = {"MNIST_HOST": HOST, "MNIST_PORT": str(port), "MNIST_DRAIN_SECONDS": "2"}
     variables = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
-    docker("run", "--detach", "--name", NAME, "--network", "host", *LOCKED_DOWN, *variables, "digits")
+    lock = ("--volume", f"{ROOT / 'uv.lock'}:/lock:ro")
+    docker("run", "--detach", "--name", NAME, "--network", "host", *LOCKED_DOWN, *lock, *variables, "digits")
     try:
         yield port
     finally:
@@ -111,7 +112,8 @@ def checks(port: int) -> Iterator[Check]:
     unwanted = inside("sh", "-c", f"{UNWANTED}; echo searched").split()
     yield "no pip, and no program with its owner's rights", " ".join(unwanted), unwanted == ["searched"]
 
-    components = json.loads(inside("python", "-", stdin=(ROOT / "deploy" / "sbom.py").read_text()))["components"]
+    listing = inside("python", "-", "/lock", stdin=(ROOT / "deploy" / "sbom.py").read_text())
+    components = json.loads(listing)["components"]
     names = {component["name"] for component in components}
     complete = {"python", "onnxruntime", "libc6"} <= names and not {"pip", "typer"} & names
     yield "the list of the contents is that of the image", f"{len(names)} components", complete

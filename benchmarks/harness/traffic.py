@@ -93,6 +93,8 @@ def _exchange(connection: http.client.HTTPConnection, request: Request) -> int |
             return LEFT
         response = connection.getresponse()
         response.read()
+        if request.content_length is not None:
+            connection.close()  # the service still waits for the rest of the body
         return response.status
     except (OSError, http.client.HTTPException):
         connection.close()

@@ -3,8 +3,8 @@
     python -m tests.digits.test_golden     write golden.json anew, after a change that is meant to read them differently
 
 Of the 80 constants, 69 change at least one of them when they move by a quarter (`benchmarks/quality/constants.py`,
-2026-12-02, AMD EPYC). The pictures are those of `benchmarks/quality`, of real digits. `golden.json` has
-what each is prepared or read as, with the mean grey values of each digit in MNIST form, in blocks of 7x7 pixels.
+2026-12-02, AMD EPYC). The pictures are those of `benchmarks/quality`, of real digits. `golden.json` has what each is
+prepared or read as, with the mean grey values of each digit in MNIST form, in blocks of 7x7 pixels.
 """
 
 import json

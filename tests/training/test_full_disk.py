@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, WITHOUT_COVERAGE, Mnist
 from tests.training.conftest import saved
 
 SMALL_DISKS = ("unshare", "--mount", "--map-root-user")
-"""Runs a command that may mount disks. Nobody else sees them, and they are gone when the command has ended."""
+"""Begins a command that mounts disks. Only this command sees them, and they are gone when it ends."""
 
 TRAIN_ON_EACH = """
 import io, json, os, subprocess, sys, tempfile

@@ -28,7 +28,7 @@ class Shares:
     empty: float = 0.04
     strangers: float = 0.09
     """Letters and signs alone, or one of them."""
-    single: float = 0.19
+    single: float = 0.28
     sheet: float = 0.05
     page: float = 0.07
     """Of the numbers: many lines of small digits."""
@@ -40,7 +40,7 @@ class Shares:
     """Of the numbers: the first digit is a 1."""
     one: float = 0.07
     """Of the other digits of numbers: additional 1s, which must not be taken for slashes."""
-    large: float = 0.08
+    large: float = 0.16
     """Of single digits: as large as the scene."""
     straight: float = 0.08
     """Of single digits: of straight strokes, which look like lines of paper."""
@@ -48,7 +48,7 @@ class Shares:
     """Of the 1s: the upstroke is about as long as the stem."""
     linked: float = 0.4
     """Of two 0s beside each other: a stroke leads from one to the next."""
-    separated: float = 0.35
+    separated: float = 0.4
     """Of the numbers: with separators between digits."""
     repeating: float = 0.2
     """Of the numbers: made of few different digits that touch and look alike."""
@@ -56,7 +56,7 @@ class Shares:
     """Of the numbers: the digits differ much in height."""
     one_hand: float = 0.5
     """Of the numbers: all digits have about the same slant."""
-    straight_ones: float = 0.3
+    straight_ones: float = 0.35
     """Of the numbers: all 1s are a single stroke."""
     blots: float = 0.4
     """Of the numbers, sheets and single digits: the digits have their own ink instead of that of one pen."""
@@ -328,7 +328,7 @@ class _Separator:
 def _separator_of(rng: Rng) -> _Separator:
     """Return what separates the digits of a number: dates, fractions, decimals, times, phone numbers and amounts."""
     u = rng.uniform
-    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.26, 0.18, 0.1, 0.16, 0.3]))
+    kind = str(rng.choice(["point", "comma", "colon", "dash", "slash"], p=[0.23, 0.16, 0.09, 0.14, 0.38]))
     tall, lean = u(0.8, 1.6), u(0, 1) if rng.random() < 0.5 else u(0, 0.45)
     return _Separator(
         kind=kind,

@@ -30,6 +30,10 @@ from training.finder.paper import (
 from training.finder.strokes import FIELD, distance_to
 
 
+NOBODY = 255
+"""The owner of ink that is of no digit and has no box, such as that of a ring around a digit."""
+
+
 class Shares:
     """The shares of the scenes that have something."""
 
@@ -40,7 +44,7 @@ class Shares:
     cheque_of_amounts: float = 0.6
     """The same of amounts."""
     tight: float = 0.45
-    """Of the numbers: cut near the ink. A fourth as many of the others are."""
+    """Of the numbers and single digits: cut near the ink. A fourth as many of the others are."""
     steep: float = 0.25
     """Of the hands: leaning up to 45 degrees."""
     faint: float = 0.14
@@ -75,7 +79,7 @@ class Scene:
     pen_ink: Grey
     """uint8 (height, width): how much of each pixel the ink of digits, or any ink of the pen, covers."""
     owner: Grey
-    """uint8 (height, width): the number of the pixel's box, from 1 on. 0 without one."""
+    """uint8 (height, width): the number of the pixel's box, from 1 on. 0 without ink. NOBODY for other ink."""
     boxes: list[Box]
 
 
@@ -174,8 +178,11 @@ def _write(layout: Layout, rng: Rng) -> _Written:
     def own(coverage: Plane, label: int, size: float, middle: tuple[float, float] | None = None) -> None:
         """Give a digit or mark its pixels and its box."""
         written.boxes.append(_box(coverage, label, size, middle))
+        take(coverage, len(written.boxes))
+
+    def take(coverage: Plane, owner: int) -> None:
         nearer = coverage > strongest
-        written.owner[nearer] = len(written.boxes)
+        written.owner[nearer] = owner
         strongest[nearer] = coverage[nearer]
 
     ends = []
@@ -197,6 +204,8 @@ def _write(layout: Layout, rng: Rng) -> _Written:
         np.maximum(written.pen_ink, coverage, out=written.pen_ink)
         if stroke.kind is not None:
             own(coverage, CLASSES.index(stroke.kind), 0)
+        else:
+            take(coverage, NOBODY)
     if rng.random() < 0.15:  # rough strokes
         pen = (layout.digits or layout.strangers)[0].pen if layout.digits or layout.strangers else 1.2
         by, size = min(0.25 * pen, u(0.2, 1.5)), log_uniform(rng, 1.2, 10)
@@ -309,7 +318,8 @@ def _cut(layout: Layout, written: _Written, rng: Rng) -> _Window:
     """Return the whole scene, or the part near the digits, or near all ink."""
     whole = 0, 0, SIDE, SIDE
     near = [each for each in written.boxes[: len(layout.digits)] if each.right > each.left]
-    chance = {"amount": 1.0, "number": Shares.tight}.get(layout.kind, 0.25 * Shares.tight)
+    tight = dict.fromkeys(("number", "single"), Shares.tight)
+    chance = {"amount": 1.0, **tight}.get(layout.kind, 0.25 * Shares.tight)
     if not near or rng.random() >= chance:
         return whole
     inked = np.nonzero(written.pen_ink > 0.2)

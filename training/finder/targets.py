@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from digits.features import Grey
 from digits.finder.network import MULTIPLE, contrasts
 from training.finder.paper import SIDE
-from training.finder.scenes import Box, Scene
+from training.finder.scenes import NOBODY, Box, Scene
 
 _Halves = NDArray[np.float16]
 
@@ -86,9 +86,10 @@ def _whole(length: int) -> int:
 
 
 def _describe(boxes: Sequence[Box], owner: Grey, half: _Halves, quarter: _Halves) -> None:
-    """Write what a network must say about the boxes."""
+    """Write what a network must say about the boxes. Ink of nobody votes for its own place."""
     owners = np.where(owner[::2, ::2] > 0, owner[::2, ::2], owner[1::2, 1::2])
     down, across = (np.arange(length, dtype=np.float32) + 0.5 for length in half.shape[:2])
+    half[owners == NOBODY, 5] = 1 / max([6.0, *((box.bottom - box.top) / 2 for box in boxes if box.label <= 9)])
     for number, box in enumerate(boxes, start=1):
         left, top, right, bottom = (int(each) for each in (box.left, box.top, box.right, box.bottom))
         if not box.is_whole:

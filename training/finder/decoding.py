@@ -28,6 +28,7 @@ STEPS: Mapping[str, tuple[float, ...]] = {
     "most_novelty": (0.5, 0.65, 0.8, 0.95),
     "most_mark": (0.05, 0.1, 0.2, 0.3, 0.4),
     "share": (0.0, 0.15, 0.3, 0.45, 0.6),
+    "digits_ink": (0.4, 0.55, 0.7, 0.85),
 }
 """The values that are tried."""
 

@@ -41,7 +41,7 @@ _INVERTED, _GAIN = 0.12, 0.15
 class FinderRecipe:
     """The hyper-parameters of the finder."""
 
-    parts: int = 5
+    parts: int = 6
     """Number of times that the learning rate rises and falls. Each part begins with the network of the one before, and
     ends with the mean of that and what it became."""
     part: int = 1

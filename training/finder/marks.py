@@ -42,7 +42,7 @@ def add_marks(layout: Layout, writer: Writer, rng: Rng) -> None:
     around = _Around(layout)
     chances = np.array([chance for chance, _ in _MARKS.values()])
     if layout.kind == "sheet":
-        chances[[list(_MARKS).index(name) for name in ("underline", "ring", "box")]] *= _ON_SHEETS
+        chances[[list(_MARKS).index(name) for name in ("underline", "overline", "ring", "box")]] *= _ON_SHEETS
     elif layout.kind == "amount":
         chances[[list(_MARKS).index(name) for name in _OF_AMOUNTS]] *= _ON_AMOUNTS
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
@@ -172,6 +172,15 @@ def _underline(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
         layout.strokes.append(Stroke([line], around.pen * u(0.8, 1.2), None))
 
 
+def _overline(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
+    """Draw a line above the number, clearly further away than the bar of a 5 or a 7."""
+    u, height = rng.uniform, around.height
+    left, right = around.left - u(-0.05, 0.5) * height, around.right + u(-0.05, 0.5) * height
+    level, tilt = around.top - u(0.06, 0.4) * height - 0.5 * around.pen, float(np.tan(near_level(rng, 1.5, 4)))
+    line = [(left, level), (right, level + tilt * (right - left))]
+    layout.strokes.append(Stroke([line], around.pen * u(0.7, 1.2), None))
+
+
 def _group(around: _Around, rng: Rng) -> tuple[float, float, float, float]:
     """Return the middle and the half sides of a frame around one digit or all of them."""
     is_all = len(around.digits) < 7 and rng.random() < 0.5
@@ -254,8 +263,9 @@ _MARKS: dict[str, tuple[float, _Draw]] = {
     "letters before": (1.2, _letters_before),
     "word": (1.2, _word),
     "underline": (2.2, _underline),
-    "ring": (1.6, _ring),
-    "box": (1.4, _box),
+    "overline": (1.2, _overline),
+    "ring": (2.0, _ring),
+    "box": (1.6, _box),
     "crossing": (0.6, _crossing),
     "hash": (0.7, _hash),
     "flourish": (0.8, _flourish),

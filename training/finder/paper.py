@@ -41,11 +41,13 @@ class Chances:
     folded: float = 0.2
     crumpled: float = 0.2
     stained: float = 0.12
-    table: float = 0.15
+    table: float = 0.25
     """The paper ends in the scene."""
+    note: float = 0.5
+    """Of these: it is a small sheet on a table."""
     shadows: tuple[float, ...] = (0.45, 0.35, 0.2)
     """None, one or two shadows."""
-    hand: float = 0.15
+    hand: float = 0.25
     """The shadow of a hand lies on the paper."""
     inverted: float = 0.2
     blurred: float = 0.6
@@ -314,9 +316,14 @@ def surface(rng: Rng) -> Plane:
 
 
 def end_paper(grey: Plane, ink: Plane, rng: Rng) -> tuple[Plane, Plane]:
-    """Put a table beside the paper, unless it would hide much of the ink."""
-    across, _ = turned(rng.uniform(0, 2 * np.pi))
-    table = _step(across + rng.uniform(0, 3) * grain(rng, 50) - rng.uniform(10, 70), rng.uniform(0.5, 2.5))
+    """Put a table beside the paper, or around it, unless it would hide much of the ink."""
+    outside = [turned(rng.uniform(0, 2 * np.pi))[0] - rng.uniform(10, 70)]
+    if rng.random() < Chances.note and ink.max() > 0.5:
+        outside, first = [], rng.uniform(0, 2 * np.pi)
+        for side in range(4):
+            across, _ = turned(first + side * np.pi / 2 + rng.normal(0, 0.08))
+            outside.append(across - float(across[ink > 0.5].max()) - log_uniform(rng, 2, 30))
+    table = _step(np.max(outside, axis=0) + rng.uniform(0, 3) * grain(rng, 50), rng.uniform(0.5, 2.5))
     if (table * ink).sum() > 0.03 * ink.sum():
         return grey, ink
     behind = np.clip(rng.uniform(0.05, 1.1) + rng.uniform(0, 0.1) * surface(rng), 0.02, 1.2)

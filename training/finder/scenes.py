@@ -29,7 +29,6 @@ from training.finder.paper import (
 )
 from training.finder.strokes import FIELD, distance_to
 
-
 NOBODY = 255
 """The owner of ink that is of no digit and has no box, such as that of a ring around a digit."""
 
@@ -121,7 +120,7 @@ def make_scene(writer: Writer, rng: Rng) -> Scene:
     if not is_plain and not is_surface and not is_amount and cell is None and rng.random() < papers.Chances.table:
         before = written.pen_ink
         grey, written.pen_ink = papers.end_paper(grey, before, rng)
-        written.digit_ink = written.digit_ink * (written.pen_ink > 0.5 * before)
+        written.digit_ink = np.minimum(written.digit_ink, written.pen_ink) * (written.pen_ink > 0.5 * before)
     light = np.ones_like(X) if is_plain else papers.uneven_light(_placed(layout), rng)
     light = light * np.float32(rng.uniform(100, 250) if Shares.dark <= rng.random() else rng.uniform(45, 110))
     visible = papers.visibility((paper - grey) * light)

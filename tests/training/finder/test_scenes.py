@@ -10,7 +10,7 @@ from digits.finder.network import CLASSES
 from training.finder import glyphs
 from training.finder.layout import MAX_DIGITS, Writer
 from training.finder.paper import SIDE
-from training.finder.scenes import Scene, make_scene
+from training.finder.scenes import NOBODY, Scene, make_scene
 from training.finder.targets import Views
 
 pytestmark = pytest.mark.training
@@ -80,6 +80,17 @@ def test_a_vote_leads_from_a_pixel_to_the_middle_of_its_box(scenes: list[Scene])
 
             np.testing.assert_allclose(half[rows, columns, 3] + columns + 0.5, x, atol=0.1)
             np.testing.assert_allclose(half[rows, columns, 4] + rows + 0.5, y, atol=0.1)
+
+
+def test_ink_of_a_ring_or_an_underline_votes_for_its_own_place(scenes: list[Scene]) -> None:
+    marked = [scene for scene in scenes if (scene.owner == NOBODY).any()]
+
+    assert marked
+    for scene in marked:
+        half = Views.of([scene], 1).half[0]
+        rows, columns = np.nonzero(scene.owner[::2, ::2] == NOBODY)
+        assert not half[rows, columns, 3:5].any()
+        assert (half[rows, columns, 5] > 0).all()
 
 
 def test_low_scenes_share_a_view_with_room_between_them(scenes: list[Scene]) -> None:

@@ -1,4 +1,4 @@
-"""Draw what people write around digits in the same pen: underlines, rings, boxes, letters, words, signs and strokes."""
+"""Draw what people write around digits in the same pen: lines, rings, boxes, letters, words, signs and strokes."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from training.finder.layout import Layout, Piece, Stroke, Writer
 from training.finder.paper import SIDE, Rng, log_uniform, near_level
 
 _ON_SHEETS = 0.2
-"""Share of the underlines, rings and boxes that sheets have."""
+"""Share of the lines below and above, rings and boxes that sheets have."""
 
 _OF_AMOUNTS, _ON_AMOUNTS = ("dash", "equals", "point", "slash", "end", "hash", "flourish"), 4.0
 """Marks that amounts have more often, and how much more often."""

@@ -41,7 +41,7 @@ It was trained in {parts} parts, of which this is the result of part {part}: {vi
 128x128 pixels, which the program makes. In each part, the learning rate rises and falls once, and `report/history.csv`
 has the losses after each epoch of {epoch_views} views. Part 1 begins with a network that only finds ink. A later part
 ends with the mean of its network and of the one that it began with, after these losses. The scenes are numbers, single
-digits, pages and small cells with separators, letters, signs, rings, boxes and underlines in the same pen. The
+digits, pages and small cells with separators, letters, signs, rings, boxes, lines below and above in the same pen. The
 strokes come from {digits} of MNIST's training images, from drawn styles, and from letters and signs. The recipe and the
 seed ({seed}) determine the scenes.
 

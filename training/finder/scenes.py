@@ -30,7 +30,7 @@ from training.finder.paper import (
 from training.finder.strokes import FIELD, distance_to
 
 NOBODY = 255
-"""The owner of ink that is of no digit and has no box, such as that of a ring around a digit."""
+"""In `Scene.owner`: ink that belongs to no digit and no mark, such as a ring around a digit."""
 
 
 class Shares:
@@ -78,7 +78,8 @@ class Scene:
     pen_ink: Grey
     """uint8 (height, width): how much of each pixel the ink of digits, or any ink of the pen, covers."""
     owner: Grey
-    """uint8 (height, width): the number of the pixel's box, from 1 on. 0 without ink. NOBODY for other ink."""
+    """uint8 (height, width): the number of the box that a pixel belongs to, from 1 on. NOBODY for the ink of rings,
+    frames and lines. 0 for all other pixels."""
     boxes: list[Box]
 
 
@@ -180,6 +181,7 @@ def _write(layout: Layout, rng: Rng) -> _Written:
         take(coverage, len(written.boxes))
 
     def take(coverage: Plane, owner: int) -> None:
+        """Give an owner the pixels that it covers more than all before it."""
         nearer = coverage > strongest
         written.owner[nearer] = owner
         strongest[nearer] = coverage[nearer]
@@ -317,8 +319,8 @@ def _cut(layout: Layout, written: _Written, rng: Rng) -> _Window:
     """Return the whole scene, or the part near the digits, or near all ink."""
     whole = 0, 0, SIDE, SIDE
     near = [each for each in written.boxes[: len(layout.digits)] if each.right > each.left]
-    tight = dict.fromkeys(("number", "single"), Shares.tight)
-    chance = {"amount": 1.0, **tight}.get(layout.kind, 0.25 * Shares.tight)
+    chances = {"amount": 1.0, "number": Shares.tight, "single": Shares.tight}
+    chance = chances.get(layout.kind, 0.25 * Shares.tight)
     if not near or rng.random() >= chance:
         return whole
     inked = np.nonzero(written.pen_ink > 0.2)

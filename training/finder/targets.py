@@ -86,7 +86,7 @@ def _whole(length: int) -> int:
 
 
 def _describe(boxes: Sequence[Box], owner: Grey, half: _Halves, quarter: _Halves) -> None:
-    """Write what a network must say about the boxes. Ink of nobody votes for its own place."""
+    """Write what a network must say about the boxes, and that a ring's ink points to itself, not to the digit in it."""
     owners = np.where(owner[::2, ::2] > 0, owner[::2, ::2], owner[1::2, 1::2])
     down, across = (np.arange(length, dtype=np.float32) + 0.5 for length in half.shape[:2])
     half[owners == NOBODY, 5] = 1 / max([6.0, *((box.bottom - box.top) / 2 for box in boxes if box.label <= 9)])

@@ -78,8 +78,8 @@ class Scene:
     pen_ink: Grey
     """uint8 (height, width): how much of each pixel the ink of digits, or any ink of the pen, covers."""
     owner: Grey
-    """uint8 (height, width): the number of the box that a pixel belongs to, from 1 on. NOBODY for the ink of rings,
-    frames and lines. 0 for all other pixels."""
+    """uint8 (height, width): which of `boxes` the ink at a pixel belongs to, counted from 1. Rings, frames and lines
+    have no box, so their ink is NOBODY's. 0 where there is no ink."""
     boxes: list[Box]
 
 

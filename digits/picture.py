@@ -7,8 +7,7 @@ read_number(classifier, picture)  several digits, in `digits.finder.read`
 import math
 import os
 import stat
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,11 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from digits.errors import ImageTooLarge, InvalidImage, NoInk
+from digits.errors import ImageTooLarge, InvalidImage
 from digits.features import FEATURES, SIDE, Grey
-from digits.normalization.light import without_shadows
+from digits.finder.find import Finder
+from digits.finder.network import FinderNetwork, shipped
+from digits.normalization.look import Look
 from digits.normalization.mnist_form import Preparation
-from digits.normalization.normalize import DigitLook, Normalized, normalize, second_look
+from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.resize import resize
 from digits.pictures.decode import MAX_PIXELS, REDUCED_SIDE, decode_tiny_png, open_image, upright_grey, upright_size
 from digits.pictures.decode_limits import DECODE_BYTES, MAX_DECODE_BYTES
@@ -87,41 +88,30 @@ class Picture:
         Raises:
             InvalidImage, NoInk, WrongSize: the picture cannot be prepared.
         """
-        if self.is_large_jpeg and preparation in ("auto", "always"):
-            return self._after(DigitLook.at, lambda grey, look: normalize(grey, preparation, look))
-        pixels = self.grey() if self._pixels is None else self._pixels
-        return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
+        if not self.is_large_jpeg or preparation not in ("auto", "always"):
+            pixels = self.grey() if self._pixels is None else self._pixels
+            return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
+        # A fraction of its size takes half the time. If its digit is small, or no ink is visible, the picture is
+        # decoded again, and only looked at where the digit is.
+        copy = self.grey(min_jpeg_side=SMALL_COPY_SIDE)
+        look = Look.at(copy)
+        return normalize(copy if look.shows_large_digit(copy) else self.grey(), preparation, look)
 
-    def look_again(self, first: Normalized) -> Normalized | None:
-        """Decode the picture and bring it to MNIST form after another look than the first. None if it shows no ink."""
-        if (other := first.other_look) is None:
-            return None
-        seen = without_shadows if other == "without shadows" else lambda grey: grey
-        with suppress(NoInk):
-            return self._after(lambda grey: DigitLook.again(grey, other), second_look, seen, 2 * SMALL_COPY_SIDE)
-        return None
+    def look_again(self) -> Normalized | None:
+        """Decode the picture and cut out the digit that the finder sees best. None if it sees none."""
+        return self.finder().one_digit()
 
-    def _after(
-        self,
-        look_at: Callable[[Grey], DigitLook],
-        normalized: Callable[[Grey, DigitLook], Normalized],
-        seen: Callable[[Grey], Grey] = lambda grey: grey,
-        copy_side: int = SMALL_COPY_SIDE,
-    ) -> Normalized:
-        """Decode the picture, look at what is `seen` of it, and bring it to MNIST form.
-
-        A large JPEG is first decoded at a fraction of its size, with at least `copy_side` pixels along the longer side,
-        which takes half the time. If its digit is small, or no ink is visible, the picture is decoded again, and only
-        looked at where the digit is.
-        """
-        look = None
+    def finder(self, network: FinderNetwork | None = None) -> Finder:
+        """Decode the picture, and let the finder that comes with the code, or another one, look at it."""
+        size = self.upright_size  # before decoding, which closes the picture
         if self.is_large_jpeg:
-            copy = seen(self.grey(min_jpeg_side=copy_side))
-            look = look_at(copy)
-            if look.shows_large_digit(copy):
-                return normalized(copy, look)
-        whole = seen(self.grey())
-        return normalized(whole, look or look_at(whole))
+            return Finder(network or shipped(), size, self._copy)
+        grey = self.grey()
+        return Finder(network or shipped(), size, lambda _side: grey)
+
+    def _copy(self, side: int) -> Grey:
+        """Decode a large JPEG at the size that is needed."""
+        return self.grey(min_jpeg_side=min(side, REDUCED_SIDE))
 
     def grey(self, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
         """Decode the first frame to upright grey pixels, uint8 (height, width). See `upright_grey`."""

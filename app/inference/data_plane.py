@@ -24,7 +24,7 @@ from digits.errors import TooManyDigits
 from digits.features import SIDE, to_features
 from digits.finder.read import Number, PreparedNumber, ReadNumber, prepare
 from digits.model.classifier import Classifier
-from digits.model.predictions import Judged, choices_of, to_json
+from digits.model.predictions import Judged, pixels_of, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
 from digits.picture import Picture
@@ -183,17 +183,17 @@ class DataPlane:
         if not prepared:
             return _of_nothing(batcher.classifier())
         sent, looks = [*map(pictures.__getitem__, prepared)], [*prepared.values()]
-        rows = choices_of(looks)
+        rows = pixels_of(looks)
         first = await batcher.classify(rows, only_scores=True)
         judged = Judged.at_first_look(first.classifier, looks, first.scores)
         again: dict[int, Normalized] = {}
-        for index, seen in judged.doubtful().items():
-            other = await self.decode_threads.run(sent[index].cost, sent[index].look_again, seen)
+        for index in judged.doubtful():
+            other = await self.decode_threads.read(sent[index].cost, sent[index].look_again)
             again |= {} if other is None else {index: other}
         if again:
-            more = await batcher.classify(choices_of(again.values()), only_scores=True)
+            more = await batcher.classify(pixels_of(again.values()), only_scores=True)
             if more.classifier is first.classifier:  # else another version is served meanwhile
-                judged, rows = judged.after_second_look(again, more.scores), choices_of([*looks, *again.values()])
+                judged, rows = judged.after_second_look(again, more.scores), pixels_of([*looks, *again.values()])
         chosen = [each.normalized for each in judged.seen]
         inference = Inference(
             first.classifier,

@@ -73,16 +73,15 @@ class Prediction(DigitPrediction):
     is_known: OrAbsent[bool] = None
     """In place of `is_digit` for classes other than digits: whether the picture looks like one of them."""
     preprocessing: list[str]
-    """What was done to the picture, in order: `rectified`, `inverted`, `cropped`, `thickened` or `thinned`, `centered`,
+    """What was done to the picture, in order: `inverted`, `cropped`, `thickened` or `thinned`, `centered`,
     or only `resized`. Empty when the network saw it unchanged."""
     model: ModelName
     """`name` and `version` of the model that answered."""
     doubts: list[Doubt]
     """Why the picture may show something else than one whole digit. `neighbour`: another digit or a mark beside it.
     `dotted`: a dot above or below it. `inside`: a mark in one of its loops. `edge`: an edge of the picture cuts it off.
-    `specks`: small marks near it, which were not read. `solid`: it is a solid shape. `button`: it is a disc with a
-    symbol. A word is repeated for each of several marks. Empty without doubts. For classes other than digits, only
-    `neighbour` is possible."""
+    `solid`: it is a solid shape. `button`: it is a disc with a symbol. A word is repeated for each of several marks.
+    Empty without doubts. For classes other than digits, only `neighbour` is possible."""
     left_out: OrAbsent[Annotated[int, Field(ge=1)]] = None
     """The number of `doubts`. Absent if there are none. `POST /read` reads all digits."""
     ink: OrAbsent[_Ink] = None

@@ -30,7 +30,7 @@ DRAWS = 3
 def as_served(classifier: Classifier, data: bytes) -> Grey:
     """Return a picture as the network sees it, uint8 (28, 28)."""
     picture = Picture(data)
-    judged = judge(classifier, [picture.prepare("auto")], lambda _index, first: picture.look_again(first))
+    judged = judge(classifier, [picture.prepare("auto")], lambda _index: picture.look_again())
     return judged.seen[0].normalized.pixels
 
 

@@ -186,7 +186,7 @@ def _read(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
 
 def _predicted(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
     try:
-        (record,) = predict(classifier, [picture.prepare("auto")], lambda _index, first: picture.look_again(first))
+        (record,) = predict(classifier, [picture.prepare("auto")], lambda _index: picture.look_again())
     except NoInk:
         return "", False
     return str(record["digit"]), record.get("accept", False)

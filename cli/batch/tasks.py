@@ -59,7 +59,7 @@ class Predict:
         self, classifier: Classifier, prepared: Sequence[Normalized], picture_of: Callable[[int], Picture]
     ) -> list[Prediction]:
         """Classify all pictures in one forward pass, and the doubtful ones, opened again, in another."""
-        return predict(classifier, prepared, lambda index, first: picture_of(index).look_again(first), self.coverage)
+        return predict(classifier, prepared, lambda index: picture_of(index).look_again(), self.coverage)
 
     def row(self, classifier: Classifier, answer: Prediction) -> dict[str, Any]:
         """Return values by column, which `to_json` can encode. A column may be left out. Other values are ignored."""

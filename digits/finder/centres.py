@@ -138,3 +138,8 @@ def sureness(found: Sequence[Centre]) -> float:
     """Return the mean heat of the centres, weighted by itself. 0 without centres."""
     heats = np.array([each.heat for each in found])
     return float((heats**2).sum() / heats.sum()) if found else 0.0
+
+
+def total_heat(found: Sequence[Centre]) -> float:
+    """Return how many centres there are, each counted by how sure it is."""
+    return sum(each.heat for each in found)

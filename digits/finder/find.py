@@ -9,16 +9,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
-from digits.finder.centres import Centre, centres, contested
+from digits.finder.centres import Centre, centres, contested, total_heat
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
 from digits.finder.ownership import share_out
+from digits.finder.page import corner_points
 from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
+from digits.normalization.digit import is_cut_off
 from digits.normalization.ink_map import REDUCED_SIDE
-from digits.normalization.parts import LEAST_COVERAGE, corner_points, extent
-from digits.normalization.redraw import redraw
+from digits.normalization.mnist_form import BOX
+from digits.normalization.normalize import Normalized, shape_doubts, steps_to
+from digits.normalization.paper import is_darker
+from digits.normalization.parts import COVERED, LEAST_COVERAGE, extent
+from digits.normalization.redraw import Redrawn, redraw
 
 _MAX_APART = 0.55
 """Digits of a line are at most this far above or below the one before, in heights of the higher one."""
+
+
+SMALL_SEPARATORS = "point", "comma", "colon"
+"""They do not count as left out."""
+
+_OWN = 0.8
+"""The share of digits' ink by which a single digit is cut out: a ring around it is ink of the pen, too."""
+
+_LOST = 0.3
+"""Ink of digits that belongs to none of them is a doubt if it is more than this share of the digit's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +71,9 @@ class Box:
 class FoundDigit:
     """A digit."""
 
-    pixels: Grey
-    """uint8 (28, 28)"""
+    ink: Floats
+    """(height, width), in [0, 1]: how much of each pixel its ink covers."""
+    redrawn: Redrawn
     box: Box
     """Around its ink."""
     reach: Box
@@ -69,6 +85,16 @@ class FoundDigit:
     """The finder's probability of each digit, float32 (10,)."""
     mark: float
     """The finder's probability that it is a mark, in [0, 1]."""
+
+    @property
+    def pixels(self) -> Grey:
+        """uint8 (28, 28)"""
+        return self.redrawn.pixels
+
+    @property
+    def worth(self) -> float:
+        """How large it is and how surely it is seen."""
+        return self.heat * max(self.reach.width, self.reach.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +115,10 @@ class Findings:
     digits: list[FoundDigit]
     """In reading order."""
     marks: list[FoundMark]
+    is_dark: bool
+    """Whether the digits are darker than their paper."""
+    lost: float
+    """Ink of digits that belongs to none, in pixels of the view."""
 
 
 class Finder:
@@ -97,47 +127,48 @@ class Finder:
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a small view of a picture of this width and height."""
         self._size = size
-        self._matrix: Matrix = np.eye(3)
         self.decoding = network.decoding
         self._eye = Eye(network, size, copy_of)
-        self._see(self._eye.first_view())
+        self._first = self._eye.first_view()
+        self._see(self._first)
 
     def look_closer(self) -> None:
-        """Look at the picture as often and as closely as its digits need."""
-        most = MAX_VIEWS
-        if not self._view.digits and (sheet := self._eye.sheet()) is not None:
-            eye, matrix = sheet
-            most -= 2
-            view = look(eye, eye.first_view(), most)
-            if view.digits:
-                self._eye, self._matrix = eye, matrix
-                self._see(view)
-                return
-        self._see(look(self._eye, self._view, most))
+        """Look at the picture as often and as closely as its digits need.
 
-    def _see(self, view: View) -> None:
-        self._view = view
+        If a sheet of paper lies on something, look at it from above, too, and take the view with more heat.
+        """
+        sheet = self._eye.sheet()
+        view, matrix = look(self._eye, self._first, MAX_VIEWS if sheet is None else 2), None
+        if sheet is not None:
+            of_sheet = look(sheet[0], sheet[0].first_view(), 2)
+            if total_heat(of_sheet.digits) > total_heat(view.digits):
+                view, matrix = of_sheet, sheet[1]
+        self._see(view, matrix)
+
+    def _see(self, view: View, matrix: Matrix | None = None) -> None:
+        """Take what is seen in a view, of a sheet if there is a matrix from its pixels to those of the picture."""
+        self._view, self._matrix = view, matrix
         marks = centres(view.maps, 1, self.decoding.mark_heat)
         weight, rival = self.decoding.mark_weight, self.decoding.rival
         self._centres, self._marks, self._rivalled = contested(view.digits, marks, weight, rival)
         # What may be a digit and is a mark is reported once.
         self._doubts, _, _ = contested(view.doubts, self._marks, 1, 0)
 
-    def find(self) -> Findings:
-        """Return what is written. There may be no digit."""
-        owner, coverage, doubts = share_out(
-            self._view, [*self._centres, *self._marks], self._doubts, self.decoding.digits_ink
-        )
+    def find(self, digits_ink: float | None = None) -> Findings:
+        """Return what is written. There may be no digit. `digits_ink` is that of the decoding, or another one."""
+        share = self.decoding.digits_ink if digits_ink is None else digits_ink
+        owner, coverage, doubts = share_out(self._view, [*self._centres, *self._marks], self._doubts, share)
         inks = {
             each: ink
             for number, each in enumerate(self._centres)
             if (ink := _ink_of(owner == number, coverage)) is not None
         }
-        lines = in_lines(list(inks))
+        lines, count = in_lines(list(inks)), len(self._centres)
         self._centres = [each for row in lines for each in row]
         found = [
             FoundDigit(
-                redraw(inks[each].coverage).pixels,
+                inks[each].coverage,
+                redraw(inks[each].coverage),
                 self._box(inks[each].corners),
                 self._box(inks[each].corners, each.corners),
                 line,
@@ -148,9 +179,44 @@ class Finder:
             for line, row in enumerate(lines)
             for each in row
         ]
-        marks = [FoundMark(self._kind(each), self._box(each.corners), each.heat) for each in self._marks]
+        inked = set(owner[coverage > COVERED].tolist())
+        marks = [
+            FoundMark(self._kind(each), self._box(each.corners), each.heat)
+            for number, each in enumerate(self._marks, count)
+            if each.heat >= self.decoding.certain_heat or number in inked
+        ]
         marks += [FoundMark("other", self._box(each.corners), 0) for each in doubts]
-        return Findings(found, marks)
+        is_dark = bool(found) and is_darker(self._view.grey, coverage, (owner >= 0) & (owner < count))
+        lost = float(coverage[(owner < 0) & (written(self._view.maps.ink, share) > COVERED)].sum())
+        return Findings(found, marks, is_dark, lost)
+
+    def one_digit(self) -> Normalized | None:
+        """Return the digit that is seen best, cut out by its own ink. None if there is none.
+
+        After the first view there is one more at most, if the digit is small. All else that is written is a doubt.
+        """
+        self._see(self._first)
+        findings = self.find(_OWN)
+        if not any(max(digit.ink.shape) > BOX for digit in findings.digits):
+            self._see(look(self._eye, self._first, most=2))
+            findings = self.find(_OWN)
+        if not findings.digits:
+            return None
+        best = max(findings.digits, key=lambda digit: digit.worth)
+        marks = [mark for mark in findings.marks if mark.heat > 0 and mark.kind not in SMALL_SEPARATORS]
+        others = len(findings.digits) - 1 + len(marks) + (findings.lost > _LOST * best.ink.sum())
+        left, top, right, bottom = best.box.corners
+        width, height = self._size
+        is_cut = is_cut_off(best.box.corners, (height, width), max(best.box.width, best.box.height))
+        return Normalized(
+            best.pixels,
+            steps_to(best.redrawn, is_dark=findings.is_dark),
+            self.ink,
+            (left / width, top / height, right / width, bottom / height),
+            (*("neighbour",) * others, *("edge",) * is_cut, *shape_doubts(best.ink > LEAST_COVERAGE, best.redrawn)),
+            is_alone=not others,
+            finders_digit=int(best.classes.argmax()),
+        )
 
     def _kind(self, mark: Centre) -> str:
         """Return the class of a mark. What may be a digit is no separator."""
@@ -167,24 +233,23 @@ class Finder:
         """Where the finder saw the ink of digits: grey values, uint8, at most 128 pixels along the longer side."""
         view, scale = self._view, min(1.0, REDUCED_SIDE / max(self._size))
         shown = [max(1, round(side * scale)) for side in self._size]
-        to_eye = np.array([[1 / view.scale, 0, view.part[0]], [0, 1 / view.scale, view.part[1]], [0, 0, 1]])
-        matrix = np.diag([scale, scale, 1]) @ self._matrix @ to_eye
-        ink: Grey = cv2.warpPerspective(
-            np.rint(255 * written(view.maps.ink, self.decoding.digits_ink)).astype(np.uint8), matrix, shown
-        )
+        matrix = np.array([[1 / view.scale, 0, view.part[0]], [0, 1 / view.scale, view.part[1]], [0, 0, 1]])
+        if self._matrix is not None:
+            matrix = self._matrix @ matrix
+        seen = np.rint(255 * written(view.maps.ink, self.decoding.digits_ink)).astype(np.uint8)
+        ink: Grey = cv2.warpPerspective(seen, np.diag([scale, scale, 1]) @ matrix, shown)
         return ink
 
     @property
     def nbytes(self) -> int:
-        """The memory of the view."""
-        maps = self._view.maps
-        return sum(each.nbytes for each in (self._view.grey, maps.heat, maps.votes, maps.sizes, maps.classes, maps.ink))
+        """The memory of the views."""
+        return sum(view.nbytes for view in {id(view): view for view in (self._first, self._view)}.values())
 
     def _box(self, *corners: "_Corners") -> Box:
         """Return the box in pixels of the picture, around corners in the view."""
         view = self._view
         places = np.array(corners) / view.scale + view.part[:2] * 2
-        if self._eye.size != self._size:  # of a sheet
+        if self._matrix is not None:
             points = corner_points(places.astype(np.float32))
             places = cv2.perspectiveTransform(points, self._matrix).reshape(-1, 2)[:, [0, 1, 0, 1]]
         width, height = self._size

@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey, to_features
 from digits.finder.centres import MAX_CENTRES
-from digits.finder.find import Box, Finder, Findings, FoundDigit, FoundMark
-from digits.finder.network import CLASSES, DIGITS, FinderNetwork, shipped
-from digits.finder.views import CopyOf
+from digits.finder.find import SMALL_SEPARATORS, Box, Finder, Findings, FoundDigit, FoundMark
+from digits.finder.network import CLASSES, DIGITS, FinderNetwork
 from digits.model.choice import digit_costs
 from digits.model.classifier import Classifier, ModelName, Scores
-from digits.model.predictions import Judged, Prediction, choices_of, predictions
+from digits.model.predictions import Judged, Prediction, pixels_of, predictions
+from digits.normalization.digit import is_cut_off
 from digits.normalization.mnist_form import are_normalized
-from digits.normalization.normalize import Normalized, is_cut_off
+from digits.normalization.normalize import Normalized
 from digits.normalization.parts import Part
 from digits.picture import Picture
-from digits.pictures.decode import REDUCED_SIDE
 
 _SMALL = 0.55
 """A digit that is lower than this share of the other digits of its line may be an exponent or the ring of a percent
@@ -39,8 +38,6 @@ _LARGE_PART = 0.25
 """A digit alone that is larger than this share of its picture needs no closer look."""
 
 _SEPARATORS = CLASSES[DIGITS:-1]
-_SMALL_SEPARATORS = "point", "comma", "colon"
-"""They do not count as left out."""
 
 
 class Mark(TypedDict):
@@ -124,12 +121,13 @@ class PreparedNumber:
     def pixels(self) -> Grey:
         """uint8 (N, 28, 28): the digits that the finder found, and the whole. N is at least 1."""
         found = [digit.pixels for digit in self.findings.digits] if self.findings and self.has_several else []
-        return np.array([*found, *([] if self.whole is None else choices_of([self.whole]))])
+        return np.array([*found, *([] if self.whole is None else pixels_of([self.whole]))])
 
     @property
     def nbytes(self) -> int:
         """The memory that it takes."""
-        return self.pixels.nbytes + (0 if self.finder is None else self.finder.nbytes)
+        inks = sum(digit.ink.nbytes for digit in self.findings.digits) if self.findings else 0
+        return self.pixels.nbytes + inks + (0 if self.finder is None else self.finder.nbytes)
 
 
 def prepare(picture: Picture, network: FinderNetwork | None = None) -> PreparedNumber:
@@ -144,7 +142,7 @@ def prepare(picture: Picture, network: FinderNetwork | None = None) -> PreparedN
             whole = picture.prepare("auto")
         if whole is not None and not are_normalized([whole.steps])[0]:
             return PreparedNumber(size, whole)
-    finder = Finder(network or shipped(), size, _copies(picture))
+    finder = picture.finder(network)
     findings = finder.find()
     if len(findings.digits) < 2:
         with suppress(NoInk):
@@ -165,14 +163,6 @@ def _side(part: Part) -> float:
     """Return the longer side of a part of a picture, as a share of the picture's."""
     left, top, right, bottom = part
     return max(right - left, bottom - top)
-
-
-def _copies(picture: Picture) -> CopyOf:
-    """Return what decodes a large JPEG at the size that is needed, and another picture once."""
-    if picture.is_large_jpeg:
-        return lambda side: picture.grey(min_jpeg_side=min(side, REDUCED_SIDE))
-    grey = picture.grey()
-    return lambda _side: grey
 
 
 def _prepared(picture: Picture, finder: Finder, findings: Findings, whole: Normalized | None) -> PreparedNumber:
@@ -254,8 +244,8 @@ class ReadNumber:
         Among several digits, those that are the least like a digit are taken for other marks.
         """
         if self.one is not None:
-            first = self.one.doubtful()
-            other = picture.look_again(first[0]) if first else None
+            finder = self.prepared.finder
+            other = finder.one_digit() if finder is not None and self.one.doubtful() else None
             return None if other is None else replace(self.prepared, whole=other, has_several=False)
         strangers = self._strangers()
         if not strangers or self.prepared.finder is None:
@@ -357,7 +347,7 @@ class ReadNumber:
             "lines": rows,
             "digits": digits,
             "marks": [_placed(mark, boxes, lines) for mark in marks],
-            "left_out": sum(mark.kind not in _SMALL_SEPARATORS for mark in marks),
+            "left_out": sum(mark.kind not in SMALL_SEPARATORS for mark in marks),
             "doubts": doubts,
             "model": self.classifier.model_name,
         }
@@ -394,7 +384,7 @@ class ReadNumber:
             digit = findings.digits[0].box  # `/predict` takes what is around the digit, too
         beside = [mark for mark in found if not digit.holds(mark.box)]
         sure = [mark for mark in beside if mark.heat > 0]
-        counted = self.one.records[0].get("left_out", 0) - sum(mark.kind not in _SMALL_SEPARATORS for mark in sure)
+        counted = self.one.records[0].get("left_out", 0) - sum(mark.kind not in SMALL_SEPARATORS for mark in sure)
         others = [FoundMark("other", mark.box, 0) for mark in beside if mark not in sure]
         return [*sure, *[*others, *[FoundMark("other", Box(0, 0, *size), 0)] * max(0, counted)][: max(0, counted)]]
 

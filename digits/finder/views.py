@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digits.features import Grey
 from digits.finder.centres import Centre, centres, sureness, typical_height
 from digits.finder.network import FinderNetwork, Maps
-from digits.normalization.page import find_page
+from digits.finder.page import find_page
 from digits.normalization.paper import VIEW_SIDE
 from digits.normalization.parts import COVERED
 
@@ -71,6 +71,12 @@ class View:
     """Pixels of the view per pixel of the picture."""
     part: Part
     """What of the picture it shows."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        maps = self.maps
+        return sum(each.nbytes for each in (self.grey, maps.heat, maps.votes, maps.sizes, maps.classes, maps.ink))
 
 
 Matrix = NDArray[np.float64]

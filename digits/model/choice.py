@@ -1,9 +1,10 @@
-"""Choose between several ways to see the same picture, once the network has judged each of them.
+"""Choose between two looks at the same picture, once the network has judged each of them.
 
-A way costs little if the network is sure and sees nothing new. What another way shows for about the same cost is
+A look costs little if the network is sure and sees nothing new. What the other look shows for about the same cost is
 plausible too: it becomes a member of the prediction set, so that the answer is not accepted.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,18 +12,16 @@ import numpy as np
 
 from digits.features import Floats
 from digits.model.classifier import Scores
-from digits.normalization.doubts import with_neighbours_of
+from digits.normalization.doubts import BESIDE
 from digits.normalization.normalize import Normalized
+from digits.normalization.parts import FULL, Part
 
 _NOVELTY, _USUAL = 0.33, -0.5
 """Cost of novelty above that of a usual digit, up to 4, so that one usual digit costs less than two halves. It is added
 to the digit's log-loss: minus the logarithm of its probability."""
 
-_CLEARLY_CHEAPER = 0.67
-"""A way that costs less than another one by this is certainly better."""
-
 _PLAUSIBLE = 0.33
-"""A way that costs more than the best one by less than this is plausible too."""
+"""A look that costs more than the better one by less than this is plausible too."""
 
 
 def digit_costs(scores: Scores) -> Floats:
@@ -33,7 +32,7 @@ def digit_costs(scores: Scores) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One way to see a picture."""
+    """A look at a picture."""
 
     normalized: Normalized
     row: int
@@ -41,51 +40,47 @@ class Seen:
     digit: int
     cost: float
     other: int | None = None
-    """What another way shows, if it is plausible too."""
+    """What it may be too, as the finder or another look says."""
 
 
-def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: bool, first_row: int = 0) -> list[Seen]:
-    """Return the best of the choices of each picture: with or without a mark around it, below it or near it.
-
-    Without digits as classes, what surrounds a drawing may be a part of it. `scores` are those of all choices, in
-    order. The first of them is `first_row`, if there are rows of another pass before them.
+def judged(looks: Sequence[Normalized], scores: Scores, *, first_row: int = 0) -> list[Seen]:
+    """Return what was seen at each look. `scores` are theirs. The first of them is `first_row`, if there are rows of
+    another pass before them.
     """
     costs, digits = digit_costs(scores).tolist(), scores.probabilities.argmax(axis=1).tolist()
-    chosen, row = [], 0
-    for picture in pictures:
-        ways = [
-            Seen(way, first_row + index, digits[index], costs[index]) for index, way in enumerate(picture.choices, row)
-        ]
-        row += len(ways)
-        if not has_digits:
-            del ways[1:]
-        # A digit inside of an outline is the one that was meant, even if the outline looks slightly more like a 0.
-        # Small parts near it, what the finder has left of a mark, and faint ink belong to it unless it is clearer
-        # without.
-        last = ways[-1].normalized
-        margin = -_PLAUSIBLE if last.is_less_sure else _CLEARLY_CHEAPER
-        best = ways[-1] if ways[-1].cost <= ways[0].cost + margin else ways[0]
-        chosen.append(_with_rival(best, *ways))
-    return chosen
+    return [
+        Seen(each, first_row + row, digit, cost, None if each.finders_digit == digit else each.finders_digit)
+        for row, (each, digit, cost) in enumerate(zip(looks, digits, costs, strict=True))
+    ]
 
 
 def better(first: Seen, second: Seen) -> Seen:
-    """Return the cheaper of two looks, with what the other one shows if that is plausible.
+    """Return the better of two looks, with what the other one shows if that is plausible, and with its doubts.
 
-    What is on a sheet is plausible at any cost, because the whole sheet may look like a digit.
+    The second one is the finder's. It is better if the finder and the network agree on it, or if it is cheaper.
     """
-    if second.cost >= first.cost:
-        return _with_rival(first, second)
-    if first.normalized.other_look != "whole":
-        return _with_rival(second, first)
-    doubts = with_neighbours_of(first.normalized.doubts, second.normalized.doubts)
-    other = first.digit if first.digit != second.digit else None
-    return replace(second, normalized=replace(second.normalized, doubts=doubts), other=other)
+    finders = second.normalized.finders_digit
+    is_agreed = second.digit == finders and second.normalized.is_alone
+    best, other = (second, first) if is_agreed or second.cost < first.cost else (first, second)
+    is_plausible = other.cost <= best.cost + (0 if is_agreed else _PLAUSIBLE)
+    rival = next((it for it in (other.digit if is_plausible else None, finders) if it not in (None, best.digit)), None)
+    doubts = Counter(best.normalized.doubts) | Counter(_lasting(other, best, is_finders=other is second))
+    return replace(best, other=rival, normalized=replace(best.normalized, doubts=tuple(doubts.elements())))
 
 
-def _with_rival(best: Seen, *ways: Seen) -> Seen:
-    """Return the best way with what another plausible way shows."""
-    for way in ways:
-        if way.digit != best.digit and way.cost <= best.cost + _PLAUSIBLE:
-            return replace(best, other=way.digit)
-    return best
+def _lasting(other: Seen, best: Seen, *, is_finders: bool) -> list[str]:
+    """Return the doubts of the other look that are doubts of the best one too.
+
+    What is beside the digit is seen on even paper, and by the finder. Its shape is the same if both looks show the same
+    part of the picture.
+    """
+    sees_around = is_finders or other.normalized.ink is None
+    is_same = _common(best.normalized.part, other.normalized.part) >= FULL
+    return [doubt for doubt in other.normalized.doubts if (sees_around if doubt in BESIDE else is_same)]
+
+
+def _common(one: Part, other: Part) -> float:
+    """Return the share of what two parts of a picture cover that both of them cover."""
+    sizes = [np.subtract(part[2:], part[:2]).prod() for part in (one, other)]
+    common = (np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])).clip(0).prod()
+    return float(common / (sum(sizes) - common))

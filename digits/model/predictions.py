@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, to_features
 from digits.model.artifact import MAX_NOVELTY
-from digits.model.choice import Seen, best_choices, better
+from digits.model.choice import Seen, better, judged
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.prediction_sets import Thresholds, prediction_sets
 from digits.normalization.mnist_form import are_normalized
@@ -136,7 +136,7 @@ def complete(
 def predict(
     classifier: Classifier,
     pictures: Sequence[Normalized],
-    look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
+    look_again: Callable[[int], Normalized | None] = lambda _index: None,
     coverage: float | None = None,
 ) -> list[Prediction]:
     """Return the records of `judge`."""
@@ -146,34 +146,32 @@ def predict(
 def judge(
     classifier: Classifier,
     pictures: Sequence[Normalized],
-    look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
+    look_again: Callable[[int], Normalized | None] = lambda _index: None,
     coverage: float | None = None,
 ) -> "Judged":
     """Classify prepared pictures.
 
-    `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
-    is for doubtful answers. Raises ValueError if the version has no prediction sets of the given coverage. None means
+    `look_again` returns another look at one of them, given its index, or None if there is none. It is for doubtful
+    answers. Raises ValueError if the version has no prediction sets of the given coverage. None means
     its own.
     """
-    judged = Judged.at_first_look(classifier, pictures, classifier.scores(to_features(choices_of(pictures))))
-    again = {
-        index: other for index, seen in judged.doubtful().items() if (other := look_again(index, seen)) is not None
-    }
+    answers = Judged.at_first_look(classifier, pictures, classifier.scores(to_features(pixels_of(pictures))))
+    again = {index: other for index in answers.doubtful() if (other := look_again(index)) is not None}
     if again:
-        judged = judged.after_second_look(again, classifier.scores(to_features(choices_of(again.values()))))
+        answers = answers.after_second_look(again, classifier.scores(to_features(pixels_of(again.values()))))
     if coverage is not None:
-        steps, others = [each.normalized.steps for each in judged.seen], [each.other for each in judged.seen]
-        thresholds, probabilities = classifier.thresholds_at(coverage), judged.scores.probabilities
-        set_coverage(judged.records, probabilities, thresholds, coverage, are_normalized(steps), others=others)
-    return judged
+        steps, others = [each.normalized.steps for each in answers.seen], [each.other for each in answers.seen]
+        thresholds, probabilities = classifier.thresholds_at(coverage), answers.scores.probabilities
+        set_coverage(answers.records, probabilities, thresholds, coverage, are_normalized(steps), others=others)
+    return answers
 
 
-def choices_of(pictures: Iterable[Normalized]) -> NDArray[Any]:
-    """Return all choices of the pictures, (rows, 28, 28), uint8, or float32 in [0, 1] if some came as floats."""
-    ways = [way.pixels for picture in pictures for way in picture.choices]
-    if len({way.dtype for way in ways}) > 1:
-        ways = [to_features(way[None]).reshape(way.shape) for way in ways]
-    return np.array(ways)
+def pixels_of(pictures: Iterable[Normalized]) -> NDArray[Any]:
+    """Return prepared pictures, (rows, 28, 28), uint8, or float32 in [0, 1] if some came as floats."""
+    pixels = [picture.pixels for picture in pictures]
+    if len({each.dtype for each in pixels}) > 1:
+        pixels = [to_features(each[None]).reshape(each.shape) for each in pixels]
+    return np.array(pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +180,11 @@ class Judged:
 
     classifier: Classifier
     all_scores: Scores
-    """Of all ways to see the pictures, row by row."""
+    """Of all looks, row by row."""
     seen: list[Seen]
-    """The chosen way to see each picture."""
+    """The better look at each picture."""
     scores: Scores
-    """Of the chosen ways."""
+    """Of these looks."""
     records: list[Prediction]
     """Complete."""
 
@@ -202,21 +200,22 @@ class Judged:
 
     @classmethod
     def at_first_look(cls, classifier: Classifier, pictures: Sequence[Normalized], scores: Scores) -> Self:
-        """Choose the best way to see each picture. `scores` are those of all choices, in order."""
-        return cls.of(classifier, scores, best_choices(pictures, scores, has_digits=classifier.class_names is None))
+        """Return the answers. `scores` are the pictures'."""
+        return cls.of(classifier, scores, judged(pictures, scores))
 
-    def doubtful(self) -> dict[int, Normalized]:
-        """Return the pictures to look at again, by index: their answer is not accepted, and there is another look."""
-        return {
-            index: each.normalized
+    def doubtful(self) -> list[int]:
+        """Return the indices of the pictures to look at again, if the finder knows the classes."""
+        if self.classifier.class_names is not None:
+            return []
+        return [
+            index
             for index, (record, each) in enumerate(zip(self.records, self.seen, strict=True))
-            if not record.get("accept", True) and each.normalized.other_look is not None
-        }
+            if each.normalized.may_differ and not (each.normalized.is_alone and record.get("accept", True))
+        ]
 
     def after_second_look(self, again: Mapping[int, Normalized], scores: Scores) -> Self:
         """Take the better of both looks. `again` has what the second one showed, by the picture's index."""
-        first_row, has_digits = len(self.all_scores.probabilities), self.classifier.class_names is None
-        second = best_choices(list(again.values()), scores, has_digits=has_digits, first_row=first_row)
+        second = judged([*again.values()], scores, first_row=len(self.all_scores.probabilities))
         seen = [*self.seen]
         for index, each in zip(again, second, strict=True):
             seen[index] = better(seen[index], each)

@@ -15,9 +15,8 @@ _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
 
 
-def coverage_and_marks(grey: Grey) -> tuple[Floats, Floats]:
-    """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1], and the same of everything
-    that is as dark as ink: lines and print, too.
+def coverage(grey: Grey) -> Floats:
+    """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1].
 
     Args:
         grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
@@ -34,16 +33,15 @@ def reduced(ink: Floats) -> Grey:
     return grey
 
 
-def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
-    """Return how much of each pixel is ink by its contrast with the paper around it: where the network saw ink, and
-    everywhere.
+def by_contrast(grey: Grey, ink: Floats) -> Floats:
+    """Return how much of each pixel is ink by its contrast with the paper around it, where the network saw ink.
 
     The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong
     ink is left out: it shines through the paper, or is printed.
     """
     dark = ink > COVERED
     if not dark.any():
-        return ink, ink
+        return ink
     picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 12 | 1
     paper = cv2.blur(picture * bare, (side, side)) + 0.01 * picture.mean()
     paper /= cv2.blur(bare, (side, side)) + 0.01
@@ -58,6 +56,5 @@ def by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
     whole = cv2.blur(np.maximum(contrast, 0) * full, (side, side)) + 1e-4 * typical
     whole /= cv2.blur(full, (side, side)) + 1e-4
     seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
-    coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
-    marks = np.clip(contrast / max(strong, 1e-3), 0, 1).astype(np.float32)
-    return coverage, marks
+    covered: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
+    return covered

@@ -8,21 +8,18 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from digits.normalization.mnist_form import BOX
-from digits.normalization.parts import SOLID, WHOLE, Mask, Part, find_parts, has_lines
+from digits.normalization.parts import SOLID, Mask, find_parts, has_lines
 from digits.pictures.downscale import downscale, downscale_factor
 
 VIEW_SIDE = 128
 """Longer side of the reduced picture in which digits are located. The stroke of a large one is about 12 pixels wide."""
 
-LIGHT_SIDE = 40
+_LIGHT_SIDE = 40
 """Longer side of the reduced picture in which the light is measured. Strokes that are thinner than its pixels look like
 uneven paper."""
 
 MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
-
-EVENED_PAPER, _EVENED_BOARD = 200.0, 30.0
-"""The grey value of evened paper under dark ink, and of an evened board under light ink."""
 
 _FULL = 60
 """The percentile of the ink's grey values that is full ink."""
@@ -39,31 +36,18 @@ SMALL_SIDE = 96
 
 @dataclass(frozen=True, slots=True)
 class EvenPaper:
-    """Paper in even light, or in uneven light that was evened out."""
+    """Paper in even light."""
 
     paper: float
     """Its grey value."""
     contrast: float
     """The difference between the paper's median grey value and the ink's mean."""
     is_ink_dark: bool
-    half_stroke: float
-    """Half the width of its widest stroke, as a share of the picture's longer side."""
-    is_solid: bool
-    """Whether its largest part fills its convex hull, as a sheet of paper does."""
     ink: Floats
     """(height, width), float32 in [0, 1]: how much of each pixel of the picture is ink."""
-    brightness: Floats | None = None
-    """(rows, columns), in grey values: of the uneven paper, in the whole picture. None if the light was even."""
 
-    def coverage(self, grey: Grey, part: Part = WHOLE) -> Floats:
-        """Return how much of each pixel of another view is ink, float32 (height, width) in [0, 1].
-
-        Args:
-            grey: uint8 (height, width), a part of the picture in any number of pixels.
-            part: which part it is.
-        """
-        if self.brightness is not None:
-            grey = evened(grey, self.brightness, part, is_ink_dark=self.is_ink_dark)
+    def coverage(self, grey: Grey) -> Floats:
+        """Return how much of each pixel of another view, uint8 (height, width), is ink, float32 in [0, 1]."""
         return _coverage(grey, self.paper, self.contrast, is_ink_dark=self.is_ink_dark)
 
 
@@ -76,28 +60,8 @@ def _coverage(grey: Grey, paper: float, contrast: float, *, is_ink_dark: bool) -
     return coverage
 
 
-def evened(grey: Grey, brightness: Floats, part: Part = WHOLE, *, is_ink_dark: bool) -> Grey:
-    """Return a part of a picture on even paper. The brightness is that of the whole picture's paper."""
-    rows, columns = brightness.shape
-    height, width = grey.shape
-    left, top, right, bottom = part
-    across, down = (right - left) * columns / width, (bottom - top) * rows / height
-    # The middle of a pixel of `grey`, in pixels of `brightness`.
-    matrix = np.array([[across, 0, left * columns + across / 2 - 0.5], [0, down, top * rows + down / 2 - 0.5]])
-    paper = cv2.warpAffine(
-        brightness,
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    flat = grey * (EVENED_PAPER / np.maximum(paper, 1)) if is_ink_dark else grey - paper + np.float32(_EVENED_BOARD)
-    even: Grey = np.clip(flat, 0, 255).astype(np.uint8)
-    return even
-
-
 def even_paper(picture: Grey) -> EvenPaper | None:
-    """Return the paper of a picture if it is evenly lit and has no lines and frames, else None.
+    """Return the paper of a picture if it is evenly lit and shows no lines, frames and sheets, else None.
 
     It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
 
@@ -105,7 +69,7 @@ def even_paper(picture: Grey) -> EvenPaper | None:
         picture: uint8 (height, width). If it is smaller than a digit in MNIST, its paper counts as even, because the
             ink map needs more.
     """
-    small = downscale(picture, downscale_factor(picture, LIGHT_SIDE)).astype(np.float32)
+    small = downscale(picture, downscale_factor(picture, _LIGHT_SIDE)).astype(np.float32)
     if not np.ptp(small):
         return None
     light = _light_side(small)
@@ -117,27 +81,36 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
     few = len(greys) // 20
     grey = float(greys[len(greys) // 2])
-    contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), half_strokes[is_ink_dark]
+    contrast = abs(cv2.mean(small, ink)[0] - grey)
     is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * contrast)
+    is_small = max(picture.shape) < SMALL_SIDE
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
-        is_narrow = 2 * half_stroke <= WIDEST_STROKE or max(picture.shape) < SMALL_SIDE
+        is_narrow = 2 * half_strokes[is_ink_dark] <= WIDEST_STROKE or is_small
         is_even = is_even and is_narrow and not _fills_one_side(ink)
     is_tiny = max(picture.shape) < BOX
     if not (is_even or is_tiny):
         return None
     covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
-    if not is_tiny and has_lines(find_parts(covered)):
+    if not is_tiny and (has_lines(find_parts(covered)) or (not is_small and _is_sheet(ink, small, grey, contrast))):
         return None
-    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, _is_solid(ink), covered)
+    return EvenPaper(grey, contrast, is_ink_dark, covered)
 
 
-def _is_solid(side: NDArray[np.uint8]) -> bool:
-    """Return whether the largest part of the pixels that are 1 fills its convex hull."""
+def _is_sheet(side: NDArray[np.uint8], small: Floats, around: float, contrast: float) -> bool:
+    """Return whether the largest part of the pixels that are 1 fills its convex hull and something is on it, as on a
+    sheet of paper. `around` is the grey value around it: a hole shows the same.
+    """
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
     largest = 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()
     hull = cv2.convexHull(cv2.findNonZero((labels == largest).view(np.uint8)))
-    size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(side), hull, 1))
-    return bool(statistics[largest, cv2.CC_STAT_AREA] > SOLID * size)
+    whole = cv2.fillConvexPoly(np.zeros_like(side), hull, 1)
+    inside = small[cv2.erode(whole, np.ones((3, 3), np.uint8)).view(bool)]
+    is_solid = statistics[largest, cv2.CC_STAT_AREA] > SOLID * cv2.countNonZero(whole)
+    if not (is_solid and len(inside)):
+        return False
+    least = _MAX_PAPER_RANGE * contrast
+    on_it = inside[abs(inside - np.median(inside)) > least]
+    return len(on_it) > 0 and bool(abs(np.median(on_it) - around) > least)
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:
@@ -183,4 +156,5 @@ def is_darker(picture: Grey, ink: Floats, kept: Mask) -> bool:
         kept: (height, width), the pixels.
     """
     around = cv2.dilate(kept.view(np.uint8), np.ones((9, 9), np.uint8)).view(bool) & (ink < 0.1)
-    return bool(picture[kept & (ink > 0.5)].mean() < (picture[around].mean() if around.any() else 128))
+    strong = kept & (ink >= ink[kept].max(initial=0) / 2)
+    return bool(picture[strong].mean() < (picture[around].mean() if around.any() else 128))

@@ -50,7 +50,7 @@ def picture(family: str, number: int, mnist: Mnist) -> bytes:
 def prepared(data: bytes, classifier: Classifier) -> dict[str, Any]:
     """Return what one digit is prepared as, and its answer."""
     file = Picture(data)
-    judged = judge(classifier, [file.prepare("auto")], lambda _index, first: file.look_again(first))
+    judged = judge(classifier, [file.prepare("auto")], lambda _index: file.look_again())
     (record,), (seen,) = judged.records, judged.seen
     return {
         "answer": [record["digit"], record["prediction_set"], record["accept"]],

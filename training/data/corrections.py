@@ -124,7 +124,7 @@ def _cut(classifier: Classifier, row: _Row) -> Grey | str:
         if row.is_number:
             pixels = read_digits(classifier, picture).pixels
         else:
-            judged = judge(classifier, [picture.prepare("auto")], lambda _index, first: picture.look_again(first))
+            judged = judge(classifier, [picture.prepare("auto")], lambda _index: picture.look_again())
             pixels = judged.seen[0].normalized.pixels[None]
     except DigitsError as exc:
         return str(exc)

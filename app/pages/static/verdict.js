@@ -11,7 +11,6 @@ const DOUBTS = {
   dotted: "it has a dot above or below it",
   inside: "there are marks inside of it",
   edge: "an edge of the picture cuts it off",
-  specks: "there are small marks near it",
   solid: "it is a solid shape",
   button: "it looks like a button",
 };

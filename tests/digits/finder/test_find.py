@@ -97,6 +97,21 @@ def test_ink_between_two_digits_belongs_to_the_one_that_it_votes_for() -> None:
     assert coverage[30, 15] == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("bottom", "owners"),
+    [pytest.param(44, {0}, id="as long as a digit"), pytest.param(60, {0, -1}, id="longer than a digit")],
+)
+def test_a_stroke_that_is_no_longer_than_a_digit_is_not_divided(bottom: int, owners: set[int]) -> None:
+    ink = np.zeros((SIDE, SIDE), np.float32)
+    ink[24:bottom, 14:18] = 1
+    votes = maps().votes.copy()
+    votes[0, 19:] = 20  # the lower end votes for a place where nothing is
+
+    owner, _, _ = share_out(view(ink, votes), [centre(16, 34, 8, 20)], [], DIGITS_INK)
+
+    assert set(np.unique(owner[ink > 0])) == owners
+
+
 def test_ink_far_from_all_digits_is_nobodys() -> None:
     ink = np.zeros((SIDE, SIDE), np.float32)
     ink[24:40, 14:18] = ink[50:60, 50:54] = 1

@@ -53,7 +53,7 @@ def test_a_row_of_one_digit_gives_the_pixels_that_the_answer_was_about(folder: P
 
     found, _ = read(table(folder, PREDICT, "drawing.png,8,0.9,7,,person"), None, classifier)
 
-    (answer,) = predict(classifier, [drawing.prepare("auto")], lambda _index, first: drawing.look_again(first))
+    (answer,) = predict(classifier, [drawing.prepare("auto")], lambda _index: drawing.look_again())
     seen = classifier.probabilities(to_features(found.pixels))
     assert seen[0] == pytest.approx(answer["probabilities"], abs=1e-6)
 

@@ -39,9 +39,14 @@ def folder(drawn: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own_arrays(arrays: Arrays) -> Arrays:
-    """Arrays of three classes with names: twenty training and ten test images of each."""
-    names = np.array(["shirt", "shoe", "bag"])
-    return arrays | {"y_train": np.arange(60) % 3, "y_test": np.arange(30) % 3, "class_names": names}
+    """Textures of three classes with names: twenty training and ten test images of each."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 28, 28), dtype=np.uint8)
+    labels = {"y_train": np.arange(60) % 3, "y_test": np.arange(30) % 3}
+    return (
+        arrays
+        | labels
+        | {"x_train": pixels[:60], "x_test": pixels[60:], "class_names": np.array(["shirt", "shoe", "bag"])}
+    )
 
 
 def unreadable(count: int) -> Callable[[Path], object]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from digits.normalization.paper import SMALL_SIDE, VIEW_SIDE
-from digits.normalization.parts import FULL, SOLID, Mask, corner_points
+from digits.normalization.parts import FULL, SOLID, Mask
 from digits.pictures.downscale import downscale, halving_factor
 
 _LEAST_CONTRAST = 12
@@ -55,10 +55,6 @@ class Page:
     corners: Floats
     """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
 
-    def longer_side(self, picture: Grey) -> float:
-        """Return the length of its longer side in pixels of the picture."""
-        return float(_lengths(self.corners * picture.shape[::-1]).max())
-
     def from_above(self, picture: Grey) -> tuple[Grey, NDArray[np.float64]]:
         """Return the sheet without its edges, and the matrix (3, 3) from its pixels to those of the picture.
 
@@ -69,7 +65,7 @@ class Page:
         times = max(1, VIEW_SIDE / lengths.max())
         width, height = (max(8, int(times * opposite.max())) for opposite in (lengths[::2], lengths[1::2]))
         margin = _INSET * min(width, height) + 1
-        target = corner_points(np.array([[-margin, -margin, width + margin, height + margin]], np.float32))[0]
+        target = corner_points(np.array([(-margin, -margin, width + margin, height + margin)], np.float32))[0]
         matrix = cv2.getPerspectiveTransform(corners, target)
         seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         return seen, np.linalg.inv(matrix)
@@ -95,17 +91,10 @@ def find_page(picture: Grey) -> Page | None:
     return None
 
 
-def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
-    """Return the boxes around boxes of a page, in the picture that it was cut out of.
-
-    Args:
-        boxes: (N, 4): left, top, right and bottom in pixels of the page.
-        matrix: (3, 3), from `Page.from_above`.
-    """
-    at = np.concatenate([corner_points(boxes), np.ones((len(boxes), 4, 1))], axis=2) @ matrix.T
-    places = at[:, :, :2] / at[:, :, 2:]
-    found: Floats = np.hstack([places.min(axis=1), places.max(axis=1)])
-    return found
+def corner_points(corners: NDArray[Any]) -> NDArray[Any]:
+    """Return x and y of the four corners of boxes, (N, 4, 2), from their left, top, right and bottom, (N, 4)."""
+    points: NDArray[Any] = corners[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    return points
 
 
 def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:

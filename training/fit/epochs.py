@@ -167,7 +167,6 @@ def fit_epochs(
     except READ_ERRORS as exc:
         raise _cannot_write(folder, exc) from exc
     first_epoch = len(state.history.get("loss", ()))
-    pictures = _epochs_of(examples, batch_size, first_epoch)
 
     def begin_epoch(epoch: int, _logs: object) -> None:
         pictures.begin(epoch)
@@ -188,7 +187,9 @@ def fit_epochs(
 
     saving = keras().callbacks.LambdaCallback(on_epoch_begin=begin_epoch, on_epoch_end=end_epoch)
     try:
-        if patience is None or _epochs_without_progress(state.history) < patience:
+        has_patience = patience is None or _epochs_without_progress(state.history) < patience
+        if first_epoch < epochs and has_patience:  # else the run stopped after its last epoch
+            pictures = _epochs_of(examples, batch_size, first_epoch)
             model.fit(
                 pictures,
                 epochs=epochs,

@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -98,6 +99,21 @@ def test_resuming_without_a_state_is_refused(
 
     assert outcome.is_refusal_in_one_line
     assert "leave out --resume" in outcome.err
+
+
+def test_a_run_that_stopped_after_its_last_epoch_is_resumed_without_more_pictures(
+    tmp_path: Path, digits: LabelledImages
+) -> None:
+    split, recipe = split_training_images(digits, validation_split=0), Recipe("lecture", epochs=1)
+    network, history = fit(recipe, split, seed=7, folder=tmp_path)
+
+    def examples(epoch: int) -> tuple[Any, Any]:
+        raise AssertionError(f"expected no pictures, asked for those of epoch {epoch}")
+
+    resumed, its_history = fit(recipe, split, seed=7, folder=tmp_path, examples=examples)
+
+    assert its_history == history
+    np.testing.assert_equal(resumed.get_weights(), network.get_weights())
 
 
 def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:

@@ -177,7 +177,16 @@ def _sheared(ink: Array, rng: Generator) -> Array:
 
 def _turned(ink: Array, rng: Generator) -> Array:
     """Turn the whole string by up to 15 degrees."""
-    turned: Array = np.clip(ndimage.rotate(ink, rng.uniform(-15, 15), order=1, reshape=True), 0, 1)
+    return _rotated(ink, rng.uniform(-15, 15))
+
+
+def _turned_far(ink: Array, rng: Generator) -> Array:
+    """Turn the whole string by 15 to 40 degrees."""
+    return _rotated(ink, rng.choice([-1, 1]) * rng.uniform(15, 40))
+
+
+def _rotated(ink: Array, degrees: float) -> Array:
+    turned: Array = np.clip(ndimage.rotate(ink, degrees, order=1, reshape=True), 0, 1)
     return turned
 
 
@@ -239,6 +248,7 @@ NUMBERS: dict[str, _Maker] = {
     "five lines": _lines(5, photographed, style=_SMALL),
     "slanted": _one_string(_paged, change=_sheared),
     "turned": _one_string(photographed, change=_turned),
+    "turned far": _one_string(photographed, change=_turned_far),
     "touching by 0 to 15 %": _one_string(_paged, style=_Style(gap=(-0.15, 0))),
     "pairs, touching by 0 to 10 %": _one_string(_paged, style=_Style(gap=(-0.1, 0)), length=(2, 2)),
     "round, crossing by 3 to 18 %": _one_string(

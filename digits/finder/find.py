@@ -13,7 +13,7 @@ from digits.finder.centres import Centre, centres, contested, total_heat
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
 from digits.finder.ownership import share_out
 from digits.finder.page import corner_points
-from digits.finder.views import MAX_VIEWS, CopyOf, Eye, Matrix, View, look
+from digits.finder.views import MAX_VIEWS, SIDES, CopyOf, Eye, Matrix, View, look
 from digits.normalization.digit import is_cut_off
 from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.mnist_form import BOX
@@ -31,6 +31,9 @@ SMALL_SEPARATORS = "point", "comma", "colon"
 
 _OWN = 0.8
 """The share of digits' ink by which a single digit is cut out: a ring around it is ink of the pen, too."""
+
+_LEVEL_HEAT = 0.5
+"""A view from above or a turned one is left if it has less than this share of the heat of the first view."""
 
 _LOST = 0.3
 """Ink of digits that belongs to none of them is a doubt if it is more than this share of the digit's own."""
@@ -135,18 +138,19 @@ class Finder:
     def look_closer(self) -> None:
         """Look at the picture as often and as closely as its digits need.
 
-        If a sheet of paper lies on something, look at it from above, too, and take the view with more heat.
+        A sheet of paper that lies on something is looked at from above, and what is turned is turned back.
         """
-        sheet = self._eye.sheet()
-        view, matrix = look(self._eye, self._first, MAX_VIEWS if sheet is None else 2), None
-        if sheet is not None:
-            of_sheet = look(sheet[0], sheet[0].first_view(), 2)
-            if total_heat(of_sheet.digits) > total_heat(view.digits):
-                view, matrix = of_sheet, sheet[1]
+        eye, first, matrix, most = self._eye, self._first, None, MAX_VIEWS
+        if (level := eye.sheet() or eye.level(first)) is not None:
+            most -= 1
+            seen = level[0].first_view(SIDES[1])
+            if total_heat(seen.digits) > _LEVEL_HEAT * total_heat(first.digits):
+                (eye, matrix), first = level, seen
+        view = look(eye, first, most)
         self._see(view, matrix)
 
     def _see(self, view: View, matrix: Matrix | None = None) -> None:
-        """Take what is seen in a view, of a sheet if there is a matrix from its pixels to those of the picture."""
+        """Take what is seen in a view. The matrix, if there is one, leads from its eye's picture to the picture."""
         self._view, self._matrix = view, matrix
         marks = centres(view.maps, 1, self.decoding.mark_heat)
         weight, rival = self.decoding.mark_weight, self.decoding.rival

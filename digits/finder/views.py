@@ -31,6 +31,15 @@ VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 _LARGEST_SHEET = 0.5
 """A sheet of paper that covers more than this share of the picture gets no view of its own."""
 
+_LEVEL = 8
+"""What is written counts as level if it is turned by fewer degrees."""
+
+_LONG = 0.6
+"""Ink tells by how much it is turned if its rectangle is at most this share of its length high. Blocks do not."""
+
+_AROUND = 0.7
+"""Of a picture that is turned until it is level, this much of the ink's longer side is seen around the ink."""
+
 _HEIGHT = 28.0
 """Height of the digits in a closer view, in pixels."""
 
@@ -96,9 +105,9 @@ class Eye:
         self._network, self._copy_of = network, copy_of
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
 
-    def first_view(self) -> View:
+    def first_view(self, side: int = SIDES[0]) -> View:
         """Return a small view of the whole picture."""
-        return self.view(SIDES[0] / max(self.size))
+        return self.view(side / max(self.size))
 
     def sheet(self) -> "tuple[Eye, Matrix] | None":
         """Look at the sheet of paper that lies on something else, seen from above.
@@ -112,6 +121,30 @@ class Eye:
         sheet, matrix = page.from_above(copy)
         scale = self.size[0] / copy.shape[1]
         return Eye(self._network, sheet.shape[::-1], lambda _side: sheet), np.diag([scale, scale, 1]) @ matrix
+
+    def level(self, first: View) -> "tuple[Eye, Matrix] | None":
+        """Return an eye for what is written, turned until it is level. None if it is level in the first view.
+
+        Return also the matrix (3, 3) from the pixels of the turned picture to those of the picture.
+        """
+        inked = cv2.findNonZero((first.maps.ink[1] > COVERED).view(np.uint8))
+        if inked is None:
+            return None
+        middle, sides, angle = cv2.minAreaRect(inked)
+        quarters = round(angle / 90)
+        if abs(angle - 90 * quarters) < _LEVEL or min(sides) > _LONG * max(sides):
+            return None
+        copy = self._copy_with(SIDES[-1])
+        enlarged = copy.shape[1] / first.grey.shape[1]
+        room = enlarged * (np.array(sides[::-1] if quarters % 2 else sides) + _AROUND * max(sides))
+        size = np.clip(room, 16, 2 * max(copy.shape)).astype(int)
+        x, y = enlarged * np.array(middle)
+        turn = cv2.getRotationMatrix2D((x, y), angle - 90 * quarters, 1)
+        turn[:, 2] += size / 2 - (x, y)
+        turned = cv2.warpAffine(copy, turn, size.tolist(), borderMode=cv2.BORDER_REPLICATE)
+        scale = self.size[0] / copy.shape[1]
+        back = np.vstack([cv2.invertAffineTransform(turn), (0, 0, 1)])
+        return Eye(self._network, turned.shape[::-1], lambda _side: turned), np.diag([scale, scale, 1]) @ back
 
     def view(self, scale: float, part: Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
@@ -144,7 +177,7 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     One large digit is not looked at closely.
     """
     longer, views = max(eye.size), [first]
-    for side in SIDES[1:]:
+    for side in (side for side in SIDES[1:] if side > 1.01 * first.scale * longer):
         if len(views) >= most or side > _MOST_ENLARGED * longer or _is_enough(views, side, eye.certain):
             break
         around = None if any(view.digits for view in views) else _around_ink(views[-1], eye.size)

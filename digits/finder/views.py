@@ -14,6 +14,7 @@ from digits.finder.network import FinderNetwork, Maps
 from digits.finder.page import find_page
 from digits.normalization.paper import VIEW_SIDE
 from digits.normalization.parts import COVERED
+from digits.pictures.downscale import downscale, halving_factor
 
 SIDES = (VIEW_SIDE, 320, 768)
 """Longer sides of the whole picture that are looked at, until its digits are found. Before the second one, a view is
@@ -114,7 +115,7 @@ class Eye:
 
         Return also the matrix (3, 3) from its pixels to those of the picture. None if there is no sheet.
         """
-        copy = self._copy_with(SIDES[-1])
+        copy = self._reduced()
         page = find_page(copy)
         if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
             return None
@@ -134,7 +135,7 @@ class Eye:
         quarters = round(angle / 90)
         if abs(angle - 90 * quarters) < _LEVEL or min(sides) > _LONG * max(sides):
             return None
-        copy = self._copy_with(SIDES[-1])
+        copy = self._reduced()
         enlarged = copy.shape[1] / first.grey.shape[1]
         room = enlarged * (np.array(sides[::-1] if quarters % 2 else sides) + _AROUND * max(sides))
         size = np.clip(room, 16, 2 * max(copy.shape)).astype(int)
@@ -162,6 +163,14 @@ class Eye:
         found = centres(maps, 0, decoding.doubtful_heat)
         count = sum(each.heat > decoding.least_heat for each in found)
         return View(shown, maps, found[:count], found[count:], scale, part)
+
+    def _reduced(self) -> Grey:
+        """Return a copy to turn. Its longer side has at most twice as many pixels as a view, because OpenCV turns no
+        picture with a side of 32 767 pixels or more.
+        """
+        copy = self._copy_with(SIDES[-1])
+        reduced: Grey = downscale(copy, halving_factor(copy, 2 * SIDES[-1]))
+        return reduced
 
     def _copy_with(self, side: int) -> Grey:
         """Return the copy. Its longer side is at least this long, or as long as the picture's."""

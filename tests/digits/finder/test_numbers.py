@@ -17,7 +17,7 @@ from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey
 from digits.finder.network import FinderNetwork, Maps, shipped
 from digits.finder.read import Number, prepare, read_number
-from digits.finder.views import Eye, look
+from digits.finder.views import SIDES, Eye, look
 from digits.model.classifier import Classifier
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
@@ -95,6 +95,17 @@ def test_a_number_on_a_turned_picture_is_read(
     for digit, expected in zip(answer["digits"], read(classifier, upright)["digits"], strict=True):
         middle = back @ (np.array(digit["box"].middle) - np.array(turned.size) / 2) + np.array(upright.size) / 2
         assert middle == pytest.approx(expected["box"].middle, abs=HEIGHT / 6)
+
+
+def test_a_large_picture_is_reduced_before_it_is_turned(written: list[Grey]) -> None:
+    number = Image.fromarray(page(written, "407126")).resize((2200, 720))
+    large = np.asarray(number.rotate(25, Image.Resampling.BILINEAR, expand=True, fillcolor=255))
+    eye = Eye(shipped(), large.shape[::-1], lambda _side: large)
+
+    level = eye.level(eye.first_view())
+
+    assert level is not None
+    assert max(level[0].size) < 2 * SIDES[-1]
 
 
 Written = list[Grey]

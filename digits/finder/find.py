@@ -32,7 +32,7 @@ SMALL_SEPARATORS = "point", "comma", "colon"
 _OWN = 0.8
 """The share of digits' ink by which a single digit is cut out: a ring around it is ink of the pen, too."""
 
-_LEVEL_HEAT = 0.5
+_STRAIGHT_HEAT = 0.5
 """A view from above or a turned one is left if it has less than this share of the heat of the first view."""
 
 _LOST = 0.3
@@ -141,16 +141,17 @@ class Finder:
         A sheet of paper that lies on something is looked at from above, and what is turned is turned back.
         """
         eye, first, matrix, most = self._eye, self._first, None, MAX_VIEWS
-        if (level := eye.sheet() or eye.level(first)) is not None:
+        if (straightened := eye.straightened(first)) is not None:
             most -= 1
-            seen = level[0].first_view(SIDES[1])
-            if total_heat(seen.digits) > _LEVEL_HEAT * total_heat(first.digits):
-                (eye, matrix), first = level, seen
-        view = look(eye, first, most)
-        self._see(view, matrix)
+            seen = straightened[0].first_view(SIDES[1])
+            if total_heat(seen.digits) > _STRAIGHT_HEAT * total_heat(first.digits):
+                (eye, matrix), first = straightened, seen
+        self._see(look(eye, first, most), matrix)
 
     def _see(self, view: View, matrix: Matrix | None = None) -> None:
-        """Take what is seen in a view. The matrix, if there is one, leads from its eye's picture to the picture."""
+        """Take what is seen in a view. If it shows a straightened picture, the matrix (3, 3) leads from its pixels to
+        those of the picture.
+        """
         self._view, self._matrix = view, matrix
         marks = centres(view.maps, 1, self.decoding.mark_heat)
         weight, rival = self.decoding.mark_weight, self.decoding.rival
@@ -195,9 +196,9 @@ class Finder:
         return Findings(found, marks, is_dark, lost)
 
     def one_digit(self) -> Normalized | None:
-        """Return the digit that is seen best, cut out by its own ink. None if there is none.
+        """Choose the digit that is largest and most surely seen, and cut it out. None if the finder sees no digit.
 
-        After the first view there is one more at most, if the digit is small. All else that is written is a doubt.
+        It looks once more if the digit is small in the first view. Whatever else is written is a doubt.
         """
         self._see(self._first)
         findings = self.find(_OWN)

@@ -107,45 +107,25 @@ class Eye:
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
 
     def first_view(self, side: int = SIDES[0]) -> View:
-        """Return a small view of the whole picture."""
+        """Return a view of the whole picture with this longer side."""
         return self.view(side / max(self.size))
 
-    def sheet(self) -> "tuple[Eye, Matrix] | None":
-        """Look at the sheet of paper that lies on something else, seen from above.
+    def straightened(self, first: View) -> "tuple[Eye, Matrix] | None":
+        """Return an eye for the sheet of paper that lies on something, seen from above, or for what is written, turned
+        until it is level. `first` is the first view.
 
-        Return also the matrix (3, 3) from its pixels to those of the picture. None if there is no sheet.
+        Return also the matrix (3, 3) from the pixels of that eye's picture to those of this one's. None if there is no
+        such sheet, and the ink is level.
         """
-        copy = self._reduced()
-        page = find_page(copy)
-        if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
+        copy = self._copy_with(SIDES[-1])
+        if (factor := halving_factor(copy, 2 * SIDES[-1])) > 1:  # OpenCV turns no picture of 32 767 pixels or more
+            copy = downscale(copy, factor)
+        found = _from_above(copy) or _turned(copy, first)
+        if found is None:
             return None
-        sheet, matrix = page.from_above(copy)
+        seen, matrix = found
         scale = self.size[0] / copy.shape[1]
-        return Eye(self._network, sheet.shape[::-1], lambda _side: sheet), np.diag([scale, scale, 1]) @ matrix
-
-    def level(self, first: View) -> "tuple[Eye, Matrix] | None":
-        """Return an eye for what is written, turned until it is level. None if it is level in the first view.
-
-        Return also the matrix (3, 3) from the pixels of the turned picture to those of the picture.
-        """
-        inked = cv2.findNonZero((first.maps.ink[1] > COVERED).view(np.uint8))
-        if inked is None:
-            return None
-        middle, sides, angle = cv2.minAreaRect(inked)
-        quarters = round(angle / 90)
-        if abs(angle - 90 * quarters) < _LEVEL or min(sides) > _LONG * max(sides):
-            return None
-        copy = self._reduced()
-        enlarged = copy.shape[1] / first.grey.shape[1]
-        room = enlarged * (np.array(sides[::-1] if quarters % 2 else sides) + _AROUND * max(sides))
-        size = np.clip(room, 16, 2 * max(copy.shape)).astype(int)
-        x, y = enlarged * np.array(middle)
-        turn = cv2.getRotationMatrix2D((x, y), angle - 90 * quarters, 1)
-        turn[:, 2] += size / 2 - (x, y)
-        turned = cv2.warpAffine(copy, turn, size.tolist(), borderMode=cv2.BORDER_REPLICATE)
-        scale = self.size[0] / copy.shape[1]
-        back = np.vstack([cv2.invertAffineTransform(turn), (0, 0, 1)])
-        return Eye(self._network, turned.shape[::-1], lambda _side: turned), np.diag([scale, scale, 1]) @ back
+        return Eye(self._network, seen.shape[::-1], lambda _side: seen), np.diag([scale, scale, 1]) @ matrix
 
     def view(self, scale: float, part: Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
@@ -164,14 +144,6 @@ class Eye:
         count = sum(each.heat > decoding.least_heat for each in found)
         return View(shown, maps, found[:count], found[count:], scale, part)
 
-    def _reduced(self) -> Grey:
-        """Return a copy to turn. Its longer side has at most twice as many pixels as a view, because OpenCV turns no
-        picture with a side of 32 767 pixels or more.
-        """
-        copy = self._copy_with(SIDES[-1])
-        reduced: Grey = downscale(copy, halving_factor(copy, 2 * SIDES[-1]))
-        return reduced
-
     def _copy_with(self, side: int) -> Grey:
         """Return the copy. Its longer side is at least this long, or as long as the picture's."""
         side = min(side, max(self.size))
@@ -180,13 +152,45 @@ class Eye:
         return self._copy
 
 
+def _from_above(picture: Grey) -> tuple[Grey, Matrix] | None:
+    """Return the sheet of paper that lies on something, seen from above, and the matrix (3, 3) from its pixels to those
+    of the picture. None if there is no sheet.
+    """
+    page = find_page(picture)
+    if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
+        return None
+    return page.from_above(picture)
+
+
+def _turned(picture: Grey, first: View) -> tuple[Grey, Matrix] | None:
+    """Return what is written on a picture, turned until it is level, and the matrix (3, 3) from its pixels to those of
+    the picture. None if its ink is level in the first view.
+    """
+    inked = cv2.findNonZero((first.maps.ink[1] > COVERED).view(np.uint8))
+    if inked is None:
+        return None
+    middle, sides, angle = cv2.minAreaRect(inked)
+    quarters = round(angle / 90)
+    angle -= 90 * quarters
+    if abs(angle) < _LEVEL or min(sides) > _LONG * max(sides):
+        return None
+    enlarged = picture.shape[1] / first.grey.shape[1]
+    room = enlarged * (np.array(sides[::-1] if quarters % 2 else sides) + _AROUND * max(sides))
+    size = np.clip(room, 16, 2 * max(picture.shape)).astype(int)
+    x, y = enlarged * np.array(middle)
+    turn = cv2.getRotationMatrix2D((x, y), angle, 1)
+    turn[:, 2] += size / 2 - (x, y)
+    turned = cv2.warpAffine(picture, turn, size.tolist(), borderMode=cv2.BORDER_REPLICATE)
+    return turned, np.vstack([cv2.invertAffineTransform(turn), (0, 0, 1)])
+
+
 def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     """Return the view in which the digits are seen best, after the first one and `most` at most.
 
     One large digit is not looked at closely.
     """
     longer, views = max(eye.size), [first]
-    for side in (side for side in SIDES[1:] if side > 1.01 * first.scale * longer):
+    for side in (side for side in SIDES[1:] if side > round(first.scale * longer)):
         if len(views) >= most or side > _MOST_ENLARGED * longer or _is_enough(views, side, eye.certain):
             break
         around = None if any(view.digits for view in views) else _around_ink(views[-1], eye.size)

@@ -102,7 +102,7 @@ def test_a_large_picture_is_reduced_before_it_is_turned(written: list[Grey]) -> 
     large = np.asarray(number.rotate(25, Image.Resampling.BILINEAR, expand=True, fillcolor=255))
     eye = Eye(shipped(), large.shape[::-1], lambda _side: large)
 
-    level = eye.level(eye.first_view())
+    level = eye.straightened(eye.first_view())
 
     assert level is not None
     assert max(level[0].size) < 2 * SIDES[-1]

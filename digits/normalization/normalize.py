@@ -134,7 +134,8 @@ def _redrawn(look: Look, found: Found, view: Grey, picture: Grey) -> Normalized:
         _part(box, view.shape),
         (*found.doubts, *shape),
         found.is_alone,
-        may_differ=paper is None or not found.is_alone or "solid" in shape,  # as a sheet of paper on a table
+        # A solid shape may be a sheet of paper on a table, with the digit on it.
+        may_differ=paper is None or not found.is_alone or "solid" in shape,
     )
 
 

@@ -11,6 +11,7 @@ specks, and may be of any size. These steps remove the differences. Words in quo
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.errors import WrongSize
+from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Grey, to_features
 from digits.normalization import ink_map
 from digits.normalization.digit import MIN_TOTAL, Found, longer_side
@@ -122,7 +123,8 @@ def _redrawn(look: Look, found: Found, view: Grey, picture: Grey) -> Normalized:
             for side, length in zip(around, picture.shape, strict=True)
         )
         close = reduced_view(picture[rows, columns], VIEW_SIDE)
-        fine = look.find(close, found.kept[around])
+        with suppress(NoInk):  # a thick stroke alone fills it and is no ink for the finder
+            fine = look.find(close, found.kept[around])
     inner = _grown(box if fine is found else extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
     redrawn = redraw(fine.ink[inner] * mask)

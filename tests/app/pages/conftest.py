@@ -62,7 +62,7 @@ def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
 
     def hear(line: ConsoleMessage) -> None:
         if line.type == "error" and not (refusals_expected and line.text.startswith("Failed to load resource")):
-            errors.append(line.text)
+            errors.append(f"{line.text} {line.location}")
 
     def follow(sent: Request) -> None:
         if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:")):

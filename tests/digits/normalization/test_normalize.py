@@ -182,6 +182,13 @@ class TestDigits:
         assert 1.4 <= pixels[14].sum() / 255 / 2 <= 4
         assert pixels[14, 14] == 0  # the hole is open
 
+    def test_a_thick_stroke_that_has_just_begun_is_redrawn_too(self) -> None:
+        def begin(pen: ImageDraw.ImageDraw) -> None:
+            for x in range(145, 158):
+                pen.ellipse((x - 6, 62, x + 6, 74), fill=0)
+
+        assert side(drawn(begin, 280)) == 20
+
     def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self) -> None:
         pixels = drawn(lambda pen: pen.ellipse((1333, 800, 2667, 3200), outline=0, width=1), 4000)
 

@@ -41,22 +41,22 @@ _INVERTED, _GAIN = 0.12, 0.15
 class FinderRecipe:
     """The hyper-parameters of the finder."""
 
-    parts: int = 6
+    parts: int = 8
     """Number of times that the learning rate rises and falls. Each part begins with the network of the one before, and
     ends with the mean of that and what it became."""
     part: int = 1
     """The part that is trained, from 1 on."""
     epochs: int = 56
     """Of a part."""
-    scenes: int = 1536
+    scenes: int = 3072
     """Number of views of new scenes per epoch."""
-    repetitions: int = 4
+    repetitions: int = 2
     """How often each scene is seen in its epoch, with other contrasts."""
     batch_size: int = 16
     learning_rate: float = 2.5e-3
-    digits: int = 3500
+    digits: int = 21000
     """Number of training images that provide strokes. A fifth as many provide those of the validation scenes."""
-    per_style: int = 30
+    per_style: int = 150
     """Number of drawings of each style that provide strokes too."""
     strangers: int = 1900
     """Number of letters and signs that provide strokes."""

@@ -45,7 +45,7 @@ def add_marks(layout: Layout, writer: Writer, rng: Rng) -> None:
         chances[[list(_MARKS).index(name) for name in ("underline", "overline", "ring", "box")]] *= _ON_SHEETS
     elif layout.kind == "amount":
         chances[[list(_MARKS).index(name) for name in _OF_AMOUNTS]] *= _ON_AMOUNTS
-    count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
+    count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     for name in rng.choice(list(_MARKS), count, p=chances / chances.sum()):
         _MARKS[name][1](layout, around, writer, rng)
 
@@ -118,7 +118,8 @@ def _plus(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
 def _brackets(layout: Layout, around: _Around, _: Writer, rng: Rng) -> None:
     u, height = rng.uniform, around.height
     bow, reach = u(0.08, 0.25) * height, u(0.5, 0.7) * height
-    for side, x in ((-1, around.left - u(0.05, 0.3) * height), (1, around.right + u(0.05, 0.3) * height)):
+    sides = ((-1, around.left - u(0.05, 0.3) * height), (1, around.right + u(0.05, 0.3) * height))
+    for side, x in sides if rng.random() < 0.5 else sides[1:]:
         line = [(x - side * bow * t * t, around.first.y + t * reach) for t in np.linspace(-1, 1, 7).tolist()]
         layout.strokes.append(Stroke([line], around.pen, "other"))
 
@@ -257,15 +258,15 @@ _MARKS: dict[str, tuple[float, _Draw]] = {
     "slash": (1.0, _slash),
     "end": (0.5, _end),
     "plus": (0.7, _plus),
-    "brackets": (0.7, _brackets),
-    "percent": (1.0, _percent),
-    "letters": (1.6, _letters),
-    "letters before": (1.2, _letters_before),
+    "brackets": (1.4, _brackets),
+    "percent": (1.5, _percent),
+    "letters": (2.4, _letters),
+    "letters before": (2.0, _letters_before),
     "word": (1.2, _word),
-    "underline": (2.2, _underline),
-    "overline": (1.2, _overline),
-    "ring": (2.0, _ring),
-    "box": (1.6, _box),
+    "underline": (3.2, _underline),
+    "overline": (1.9, _overline),
+    "ring": (3.2, _ring),
+    "box": (2.5, _box),
     "crossing": (0.6, _crossing),
     "hash": (0.7, _hash),
     "flourish": (0.8, _flourish),

@@ -14,7 +14,7 @@ from digits.features import Floats
 from digits.model.classifier import Scores
 from digits.normalization.doubts import BESIDE
 from digits.normalization.normalize import Normalized
-from digits.normalization.parts import FULL, Part
+from digits.normalization.parts import SOLID, Part
 
 _NOVELTY, _USUAL = 0.33, -0.5
 """Cost of novelty above that of a usual digit, up to 4, so that one usual digit costs less than two halves. It is added
@@ -22,6 +22,9 @@ to the digit's log-loss: minus the logarithm of its probability."""
 
 _PLAUSIBLE = 0.33
 """A look that costs more than the better one by less than this is plausible too."""
+
+_CLEARLY = 0.1
+"""A look is clearly better than another one if it costs less by more than this. Otherwise, both are plausible."""
 
 
 def digit_costs(scores: Scores) -> Floats:
@@ -57,12 +60,12 @@ def judged(looks: Sequence[Normalized], scores: Scores, *, first_row: int = 0) -
 def better(first: Seen, second: Seen) -> Seen:
     """Return the better of two looks, with what the other one shows if that is plausible, and with its doubts.
 
-    The second one is the finder's. It is better if the finder and the network agree on it, or if it is cheaper.
+    The second one is the finder's. It is better if the finder and the network agree on it, or if it is clearly cheaper.
     """
     finders = second.normalized.finders_digit
     is_agreed = second.digit == finders and second.normalized.is_alone
-    best, other = (second, first) if is_agreed or second.cost < first.cost else (first, second)
-    is_plausible = other.cost <= best.cost + (0 if is_agreed else _PLAUSIBLE)
+    best, other = (second, first) if is_agreed or second.cost + _CLEARLY < first.cost else (first, second)
+    is_plausible = other.cost <= best.cost + (_CLEARLY if is_agreed else _PLAUSIBLE)
     rival = next((it for it in (other.digit if is_plausible else None, finders) if it not in (None, best.digit)), None)
     doubts = Counter(best.normalized.doubts) | Counter(_lasting(other, best, is_finders=other is second))
     return replace(best, other=rival, normalized=replace(best.normalized, doubts=tuple(doubts.elements())))
@@ -75,7 +78,7 @@ def _lasting(other: Seen, best: Seen, *, is_finders: bool) -> list[str]:
     part of the picture.
     """
     sees_around = is_finders or other.normalized.ink is None
-    is_same = _common(best.normalized.part, other.normalized.part) >= FULL
+    is_same = _common(best.normalized.part, other.normalized.part) >= SOLID
     return [doubt for doubt in other.normalized.doubts if (sees_around if doubt in BESIDE else is_same)]
 
 

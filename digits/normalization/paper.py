@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from digits.normalization.mnist_form import BOX
-from digits.normalization.parts import SOLID, Mask, find_parts, has_lines
+from digits.normalization.parts import SOLID, Mask
 from digits.pictures.downscale import downscale, downscale_factor
 
 VIEW_SIDE = 128
@@ -61,7 +61,7 @@ def _coverage(grey: Grey, paper: float, contrast: float, *, is_ink_dark: bool) -
 
 
 def even_paper(picture: Grey) -> EvenPaper | None:
-    """Return the paper of a picture if it is evenly lit and shows no lines, frames and sheets, else None.
+    """Return the paper of a picture if it is evenly lit and shows no sheet, else None.
 
     It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
 
@@ -91,7 +91,7 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     if not (is_even or is_tiny):
         return None
     covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
-    if not is_tiny and (has_lines(find_parts(covered)) or (not is_small and _is_sheet(ink, small, grey, contrast))):
+    if not is_small and _is_sheet(ink, small, grey, contrast):
         return None
     return EvenPaper(grey, contrast, is_ink_dark, covered)
 

@@ -36,9 +36,6 @@ less."""
 FULL = 0.9
 """A shape has the form of its hull, or of the rectangle around it, if it fills more than this share of it."""
 
-_LONG = 1.5
-"""A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -96,19 +93,6 @@ def find_parts(ink: Floats, threshold: float = COVERED) -> Parts:
     )
     statistics = statistics.astype(np.int64)
     return Parts(labels, statistics[:, :4], statistics[:, 4], ink)
-
-
-def has_lines(parts: Parts) -> bool:
-    """Return whether there are lines or frames besides other parts, as on ruled paper and forms.
-
-    They are longer than a digit's stroke.
-    """
-    width, height = parts.boxes[1:, 2:].max(axis=0, initial=0)
-    longest = int(_LONG * height) + 1
-    if width < longest:
-        return False
-    ink = (parts.labels > 0).view(np.uint8)
-    return bool(cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any())
 
 
 def smallest_rectangle(points: NDArray[np.int32]) -> list[float]:

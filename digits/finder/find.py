@@ -35,9 +35,6 @@ _OWN = 0.8
 _STRAIGHT_HEAT = 0.5
 """A view from above or a turned one is left if it has less than this share of the heat of the first view."""
 
-_LOST = 0.3
-"""Ink of digits that belongs to none of them is a doubt if it is more than this share of the digit's own."""
-
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -209,7 +206,7 @@ class Finder:
             return None
         best = max(findings.digits, key=lambda digit: digit.worth)
         marks = [mark for mark in findings.marks if mark.heat > 0 and mark.kind not in SMALL_SEPARATORS]
-        others = len(findings.digits) - 1 + len(marks) + (findings.lost > _LOST * best.ink.sum())
+        others = len(findings.digits) - 1 + len(marks) + (findings.lost > COVERED * best.ink.sum())
         left, top, right, bottom = best.box.corners
         width, height = self._size
         is_cut = is_cut_off(best.box.corners, (height, width), max(best.box.width, best.box.height))

@@ -29,9 +29,6 @@ MAX_VIEW_PIXELS = SIDES[-1] ** 2
 VIEW_BYTES = 80 * MAX_VIEW_PIXELS
 """Memory that the network takes at most while it looks at a view."""
 
-_LARGEST_SHEET = 0.5
-"""A sheet of paper that covers more than this share of the picture gets no view of its own."""
-
 _LEVEL = 8
 """What is written counts as level if it is turned by fewer degrees."""
 
@@ -59,9 +56,8 @@ _LESS_SURE = 0.8
 _MOST_ENLARGED = 4
 """The largest factor by which the whole picture is enlarged."""
 
-_INK_MARGIN, _MUCH_SMALLER = 0.1, 0.7
-"""Where no digit is found, the part with ink is looked at, with a margin of the first share of the picture's longer
-side, if it is smaller than the second share."""
+_INK_MARGIN = 0.1
+"""Where no digit is found, the part with ink is looked at, with a margin of this share of the picture's longer side."""
 
 Part = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels of the picture."""
@@ -157,9 +153,7 @@ def _from_above(picture: Grey) -> tuple[Grey, Matrix] | None:
     of the picture. None if there is no sheet.
     """
     page = find_page(picture)
-    if page is None or cv2.contourArea(page.corners.astype(np.float32)) > _LARGEST_SHEET:
-        return None
-    return page.from_above(picture)
+    return None if page is None else page.from_above(picture)
 
 
 def _turned(picture: Grey, first: View) -> tuple[Grey, Matrix] | None:
@@ -238,7 +232,7 @@ def _around_ink(view: View, size: tuple[int, int]) -> Part | None:
         return None
     corners = float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
     part = _part([corners], view, _INK_MARGIN * max(size), size)
-    return part if max(part[2] - part[0], part[3] - part[1]) < _MUCH_SMALLER * max(size) else None
+    return part if max(part[2] - part[0], part[3] - part[1]) < max(size) else None
 
 
 def _part(corners: Sequence[tuple[float, ...]], view: View, margin: float, size: tuple[int, int]) -> Part:

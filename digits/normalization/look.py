@@ -17,10 +17,6 @@ from digits.normalization.paper import MIN_CONTRAST, VIEW_SIDE, EvenPaper, even_
 from digits.normalization.parts import Mask
 from digits.pictures.downscale import downscale, fitted_size, halving_factor
 
-_ENLARGED_SIDE = 64
-"""Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected. Those that
-are smaller than a digit in MNIST are not."""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -65,15 +61,10 @@ class Look:
 
 
 def reduced_view(picture: Grey, side: int) -> Grey:
-    """Reduce a picture to a longer side of `side`, or enlarge a small one."""
-    longer = max(picture.shape)
-    if BOX <= longer < _ENLARGED_SIDE:
-        times = -(-_ENLARGED_SIDE // longer)
-        picture = cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    elif longer > 2 * side:
+    """Reduce a picture to a longer side of at most `side`."""
+    if max(picture.shape) > 2 * side:
         picture = downscale(picture, halving_factor(picture, 2 * side))
-        longer = max(picture.shape)
-    if longer <= side:
+    if max(picture.shape) <= side:
         return picture
     view: Grey = cv2.resize(picture, fitted_size(picture, side), interpolation=cv2.INTER_AREA)
     return view

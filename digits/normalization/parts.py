@@ -80,7 +80,7 @@ class Parts:
         return slice(top, top + height), slice(left, left + width)
 
 
-def find_parts(ink: Floats, threshold: float = COVERED) -> Parts:
+def find_parts(ink: Floats, threshold: float) -> Parts:
     """Find the connected parts of ink above a threshold.
 
     Args:

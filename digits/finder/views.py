@@ -114,9 +114,9 @@ class Eye:
         such sheet, and the ink is level.
         """
         copy = self._copy_with(SIDES[-1])
-        if (factor := halving_factor(copy, 2 * SIDES[-1])) > 1:  # OpenCV turns no picture of 32 767 pixels or more
-            copy = downscale(copy, factor)
-        found = _from_above(copy) or _turned(copy, first)
+        copy = downscale(copy, halving_factor(copy, 2 * SIDES[-1]))  # OpenCV turns no picture of 32 767 pixels or more
+        page = find_page(copy)
+        found = _turned(copy, first) if page is None else page.from_above(copy)
         if found is None:
             return None
         seen, matrix = found
@@ -146,14 +146,6 @@ class Eye:
         if side > self._side:
             self._copy, self._side = self._copy_of(side), side
         return self._copy
-
-
-def _from_above(picture: Grey) -> tuple[Grey, Matrix] | None:
-    """Return the sheet of paper that lies on something, seen from above, and the matrix (3, 3) from its pixels to those
-    of the picture. None if there is no sheet.
-    """
-    page = find_page(picture)
-    return None if page is None else page.from_above(picture)
 
 
 def _turned(picture: Grey, first: View) -> tuple[Grey, Matrix] | None:

@@ -90,9 +90,9 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     is_tiny = max(picture.shape) < BOX
     if not (is_even or is_tiny):
         return None
-    covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
     if not is_small and _is_sheet(ink, small, grey, contrast):
         return None
+    covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
     return EvenPaper(grey, contrast, is_ink_dark, covered)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -188,6 +189,12 @@ class TestDigits:
                 pen.ellipse((x - 6, 62, x + 6, 74), fill=0)
 
         assert side(drawn(begin, 280)) == 20
+
+    def test_a_thick_stroke_in_which_no_ink_is_seen_from_near_is_redrawn_as_it_is_from_afar(self) -> None:
+        paper = cv2.line(np.full((280, 280), 235, np.uint8), (145, 68), (163, 68), 20, 14, cv2.LINE_AA)
+        in_a_shadow = (paper * np.linspace(1, 0.45, 280)).astype(np.uint8)
+
+        assert side(normalize(in_a_shadow).pixels) == 20
 
     def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self) -> None:
         pixels = drawn(lambda pen: pen.ellipse((1333, 800, 2667, 3200), outline=0, width=1), 4000)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.finder.network import CLASSES, DIGITS, Maps
-from digits.normalization.parts import Ints
 
 MAX_CENTRES = 500
 """Maximum number of centres of each kind in a view. The others are left out, the weakest first."""
@@ -52,8 +51,7 @@ class Centre:
 def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
     """Return the digits (channel 0) or marks (channel 1) with a heat above `least`, from the highest to the lowest."""
     heat = maps.heat[channel]
-    smooth = cv2.GaussianBlur(heat, (3, 3), 0.6)
-    is_top = (smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & (heat > least)
+    is_top = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (heat > least)
     rows, columns = np.nonzero(is_top)
     order = np.argsort(-heat[rows, columns])[:MAX_CENTRES]
     rows, columns = rows[order], columns[order]
@@ -61,7 +59,7 @@ def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
         return []
     height, width = maps.sizes.shape[1:]
     at = np.minimum(rows // 2, height - 1), np.minimum(columns // 2, width - 1)  # in the maps at a quarter
-    boxes = np.column_stack([_middles(heat, rows, columns), np.exp(maps.sizes[:, *at].clip(0.7, 7)).T])
+    boxes = np.column_stack([2 * columns + 1, 2 * rows + 1, np.exp(maps.sizes[:, *at].clip(0.7, 7)).T])
     chosen = _distinct(boxes)
     classes, heats = maps.classes[:, *at], heat[rows, columns]
     found = []
@@ -69,17 +67,6 @@ def centres(maps: Maps, channel: int, least: float) -> list[Centre]:
         x, y, width, height = map(float, boxes[index])
         found.append(Centre(x, y, width, height, float(heats[index]), classes[:, index]))
     return found
-
-
-def _middles(heat: Floats, rows: Ints, columns: Ints) -> Floats:
-    """Return the centre of the heat around each maximum, (N, 2), in pixels."""
-    padded = np.pad(heat, 1)
-    offsets = np.arange(-1, 2)
-    windows = padded[rows[:, None, None] + 1 + offsets[:, None], columns[:, None, None] + 1 + offsets]
-    total = windows.sum(axis=(1, 2))
-    x, y = (windows * offsets).sum(axis=(1, 2)) / total, (windows * offsets[:, None]).sum(axis=(1, 2)) / total
-    middles: Floats = 2 * np.column_stack([columns + x, rows + y]) + 1
-    return middles
 
 
 def _distinct(boxes: Floats) -> list[int]:
@@ -138,8 +125,3 @@ def sureness(found: Sequence[Centre]) -> float:
     """Return the mean heat of the centres, weighted by itself. 0 without centres."""
     heats = np.array([each.heat for each in found])
     return float((heats**2).sum() / heats.sum()) if found else 0.0
-
-
-def total_heat(found: Sequence[Centre]) -> float:
-    """Return how many centres there are, each counted by how sure it is."""
-    return sum(each.heat for each in found)

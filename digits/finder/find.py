@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
-from digits.finder.centres import Centre, centres, contested, total_heat
+from digits.finder.centres import Centre, centres, contested
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
 from digits.finder.ownership import share_out
 from digits.finder.page import corner_points
@@ -31,9 +31,6 @@ SMALL_SEPARATORS = "point", "comma", "colon"
 
 _OWN = 0.8
 """The share of digits' ink by which a single digit is cut out: a ring around it is ink of the pen, too."""
-
-_STRAIGHT_HEAT = 0.5
-"""A view from above or a turned one is left if it has less than this share of the heat of the first view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +137,7 @@ class Finder:
         eye, first, matrix, most = self._eye, self._first, None, MAX_VIEWS
         if (straightened := eye.straightened(first)) is not None:
             most -= 1
-            seen = straightened[0].first_view(SIDES[1])
-            if total_heat(seen.digits) > _STRAIGHT_HEAT * total_heat(first.digits):
+            if (seen := straightened[0].first_view(SIDES[1])).digits:
                 (eye, matrix), first = straightened, seen
         self._see(look(eye, first, most), matrix)
 

@@ -13,9 +13,6 @@ from digits.finder.views import View
 from digits.normalization.ink_map import by_contrast
 from digits.normalization.parts import COVERED
 
-_NARROW = 0.35
-"""A box counts as at least this many times as wide as high, and as high as wide."""
-
 _MAX_COST = 1.3
 """A pixel costs how far from a middle its vote is, and how far it is outside of the box, in halves of its side. One
 that would cost more belongs to no digit and to no mark."""
@@ -85,7 +82,5 @@ def _join_parts(owner: NDArray[np.int16], pen: Floats, found: Sequence[Centre]) 
 
 
 def _halves(found: Sequence[Centre]) -> Floats:
-    """Return half the width and height of each box, (N, 2). None is narrow."""
-    sides = np.array([(each.width, each.height) for each in found], np.float32).reshape(-1, 2)
-    halves: Floats = np.maximum(sides, _NARROW * sides[:, ::-1]) / 2
-    return halves
+    """Return half the width and height of each box, (N, 2)."""
+    return np.array([(each.width / 2, each.height / 2) for each in found], np.float32).reshape(-1, 2)

@@ -17,8 +17,7 @@ from digits.normalization.parts import COVERED
 from digits.pictures.downscale import downscale, halving_factor
 
 SIDES = (VIEW_SIDE, 320, 768)
-"""Longer sides of the whole picture that are looked at, until its digits are found. Before the second one, a view is
-enough only if all of its digits are certain."""
+"""Longer sides of the whole picture that are looked at, until its digits are found."""
 
 MAX_VIEWS = len(SIDES) + 1
 """Of a picture: one more than there are sides."""
@@ -50,14 +49,8 @@ _LARGE = _HEIGHT / _NEAR_ENOUGH
 _MARGIN = 3.0
 """Around the part of the picture that a closer view shows, in heights of a digit."""
 
-_LESS_SURE = 0.8
-"""A closer view is left again if its centres are less sure than this share of the ones before."""
-
 _MOST_ENLARGED = 4
 """The largest factor by which the whole picture is enlarged."""
-
-_INK_MARGIN = 0.1
-"""Where no digit is found, the part with ink is looked at, with a margin of this share of the picture's longer side."""
 
 Part = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels of the picture."""
@@ -97,7 +90,7 @@ class Eye:
 
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a picture of this width and height."""
-        self.size, self.certain = size, network.decoding.certain_heat
+        self.size = size
         self.whole: Part = (0, 0, *size)
         self._network, self._copy_of = network, copy_of
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
@@ -177,54 +170,36 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     """
     longer, views = max(eye.size), [first]
     for side in (side for side in SIDES[1:] if side > round(first.scale * longer)):
-        if len(views) >= most or side > _MOST_ENLARGED * longer or _is_enough(views, side, eye.certain):
-            break
-        around = None if any(view.digits for view in views) else _around_ink(views[-1], eye.size)
-        if around is not None:
-            left, top, right, bottom = around
-            views.append(eye.view(SIDES[1] / max(right - left, bottom - top), around))
+        if len(views) >= most or side > _MOST_ENLARGED * longer or _is_enough(views):
             break
         views.append(eye.view(side / longer))
     best = max(views, key=lambda view: sureness(view.digits))
     for _ in range(most - len(views)):
         closer = _closer(eye, best)
-        if closer is None or sureness(closer.digits) < _LESS_SURE * sureness(best.digits):
+        if closer is None or not closer.digits:
             break
         best = closer
     return best
 
 
-def _is_enough(views: Sequence[View], side: int, certain: float) -> bool:
-    """Return whether the digits are seen well enough, so that the picture is not looked at with this longer side."""
-    least = certain if side == SIDES[1] else 0
-    found = [view.digits for view in views if view.digits]
-    return any(typical_height(digits) > _LARGE and min(each.heat for each in digits) > least for digits in found)
+def _is_enough(views: Sequence[View]) -> bool:
+    """Return whether the digits are seen large enough, so that the whole picture is not looked at with a longer side.
+
+    In a view that is larger still, a number may be too large to be seen whole.
+    """
+    return any(view.digits and typical_height(view.digits) > _LARGE for view in views)
 
 
 def _closer(eye: Eye, view: View) -> View | None:
-    """Return a view in which the digits have the best height. None if they have it already.
-
-    None also for one large digit. Of a part around ink, several digits may be too large to be seen.
-    """
+    """Return a view in which the digits have the best height. None if they have it already, and for one large digit."""
     height = typical_height(view.digits) if view.digits else 0
-    is_part = view.part != eye.whole
-    if not height or (len(view.digits) == 1 and height > _LARGE and not is_part):
+    if not height or (len(view.digits) == 1 and height > _LARGE):
         return None
     scale = view.scale * _HEIGHT / height
     if 1 / _NEAR_ENOUGH < scale / view.scale < _NEAR_ENOUGH:
         return None
     found = [each.corners for each in (*view.digits, *view.doubts)]
     return eye.view(scale, _part(found, view, _MARGIN * height / view.scale, eye.size))
-
-
-def _around_ink(view: View, size: tuple[int, int]) -> Part | None:
-    """Return the part of a picture where any ink of the pen was seen. None without ink, or if it is everywhere."""
-    rows, columns = np.nonzero(view.maps.ink[1] > COVERED)
-    if not len(rows):
-        return None
-    corners = float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
-    part = _part([corners], view, _INK_MARGIN * max(size), size)
-    return part if max(part[2] - part[0], part[3] - part[1]) < max(size) else None
 
 
 def _part(corners: Sequence[tuple[float, ...]], view: View, margin: float, size: tuple[int, int]) -> Part:

@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
 from digits.normalization.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
-from digits.normalization.parts import extent
+from digits.normalization.parts import LEAST_COVERAGE, extent
 
 _CANVAS_SIDE = 80
 """Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""
-
-_WEAKEST_STROKE = 0.3
-"""A stroke that is fainter than the darkest one near it is amplified, but no stroke below this share of full ink."""
 
 _MIN_HOLE = 3.0
 """Canvas pixels from the middle of a hole to its edge that stay open when the strokes around it grow."""
@@ -53,7 +50,7 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     half = cv2.resize(canvas, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # takes half the time
     nearby = cv2.blur(cv2.dilate(half, _WINDOW), _WINDOW.shape)
     nearby = cv2.resize(nearby, canvas.shape[::-1])
-    canvas /= np.clip(nearby, _WEAKEST_STROKE, 1)  # faint strokes become as dark as the darkest ones near them
+    canvas /= np.clip(nearby, LEAST_COVERAGE, 1)  # faint strokes become as dark as the darkest ones near them
     inside = (canvas > min(0.5, canvas.max() / 2)).view(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     # Inside a bar w pixels wide, the mean distance to its edge is (w + 2) / 4.

@@ -299,12 +299,22 @@ def test_a_picture_without_digits_is_looked_at_from_near_unless_it_is_small(
     assert len(views) == count
 
 
-@pytest.mark.parametrize(("width", "is_small"), [(90, True), (110, False)])
+@pytest.mark.parametrize(("width", "is_small"), [(75, True), (110, False)])
 def test_a_digit_that_is_small_in_its_picture_is_looked_at_from_near(
     views: list[Grey], written: list[Grey], width: int, is_small: bool
 ) -> None:
     picture = np.full((400, 400), 255, np.uint8)
     picture[150:195, 150 : 150 + width] = on_paper(cv2.resize(cut(enlarged(written[2], 90)), (width, 45)))
+
+    prepare(Picture(encoded(picture)))
+
+    assert (len(views) > 1) is is_small
+
+
+@pytest.mark.parametrize(("width", "is_small"), [(90, True), (110, False)])
+def test_a_small_digit_that_leans_is_turned(views: list[Grey], width: int, is_small: bool) -> None:
+    picture = np.full((400, 400), 255, np.uint8)
+    cv2.line(picture, (150, 200), (150 + width, 200 - width // 2), 0, 8)
 
     prepare(Picture(encoded(picture)))
 

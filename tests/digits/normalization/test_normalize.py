@@ -257,7 +257,7 @@ def test_ink_differs_from_the_paper_by_four_grey_values(contrast: int, is_blank:
         assert side(normalize(np.asarray(picture)).pixels) == 20
 
 
-@pytest.mark.parametrize(("ink", "is_drawn"), [(0.13, False), (0.17, True)])
+@pytest.mark.parametrize(("ink", "is_drawn"), [(0.066, False), (0.085, True)])
 def test_a_faint_stroke_is_drawn_and_a_fainter_one_is_left_out(ink: float, is_drawn: bool) -> None:
     strokes = np.zeros((80, 60), np.float32)
     strokes[5:75, 5:13], strokes[5:75, 45:53] = 1, ink

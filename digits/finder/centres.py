@@ -115,7 +115,9 @@ def contested(
 
 
 def typical_height(found: Sequence[Centre]) -> float:
-    """Return the height of the digits that hold half of the squares of all heights."""
+    """Return the height of the digits that hold half of the squares of all heights. 0 without digits."""
+    if not found:
+        return 0.0
     heights = np.sort([max(each.height, 0.8 * each.width) for each in found])
     weights = (heights**2).cumsum()
     return float(heights[np.searchsorted(weights, weights[-1] / 2)])

@@ -91,7 +91,6 @@ class Eye:
     def __init__(self, network: FinderNetwork, size: tuple[int, int], copy_of: CopyOf) -> None:
         """Look at a picture of this width and height."""
         self.size = size
-        self.whole: Part = (0, 0, *size)
         self._network, self._copy_of = network, copy_of
         self._copy, self._side = np.empty((0, 0), np.uint8), 0
 
@@ -118,10 +117,11 @@ class Eye:
 
     def view(self, scale: float, part: Part | None = None) -> View:
         """Look at the picture, or at a part of it."""
-        left, top, right, bottom = part = part or self.whole
+        whole = (0, 0, *self.size)
+        left, top, right, bottom = part = part or whole
         scale = min(scale, math.sqrt(MAX_VIEW_PIXELS / ((right - left) * (bottom - top))))
         grey = self._copy_with(math.ceil(scale * max(self.size)))
-        if part != self.whole:
+        if part != whole:
             x0, y0, x1, y1 = (round(each * grey.shape[1] / self.size[0]) for each in part)
             grey = np.ascontiguousarray(grey[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
         shown_size = [max(16, round(length * scale)) for length in (right - left, bottom - top)]
@@ -170,8 +170,8 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     """
     longer, views = max(eye.size), [first]
     for side in (side for side in SIDES[1:] if side > round(first.scale * longer)):
-        if len(views) >= most or side > _MOST_ENLARGED * longer or _is_enough(views):
-            break
+        if len(views) >= most or side > _MOST_ENLARGED * longer or typical_height(views[-1].digits) > _LARGE:
+            break  # in a view that is larger still, a number may be too large to be seen whole
         views.append(eye.view(side / longer))
     best = max(views, key=lambda view: sureness(view.digits))
     for _ in range(most - len(views)):
@@ -182,17 +182,9 @@ def look(eye: Eye, first: View, most: int = MAX_VIEWS) -> View:
     return best
 
 
-def _is_enough(views: Sequence[View]) -> bool:
-    """Return whether the digits are seen large enough, so that the whole picture is not looked at with a longer side.
-
-    In a view that is larger still, a number may be too large to be seen whole.
-    """
-    return any(view.digits and typical_height(view.digits) > _LARGE for view in views)
-
-
 def _closer(eye: Eye, view: View) -> View | None:
     """Return a view in which the digits have the best height. None if they have it already, and for one large digit."""
-    height = typical_height(view.digits) if view.digits else 0
+    height = typical_height(view.digits)
     if not height or (len(view.digits) == 1 and height > _LARGE):
         return None
     scale = view.scale * _HEIGHT / height

@@ -132,12 +132,14 @@ class Finder:
     def look_closer(self) -> None:
         """Look at the picture as often and as closely as its digits need.
 
-        A sheet of paper that lies on something is looked at from above, and what is turned is turned back.
+        A sheet of paper that lies on something is looked at from above, and what is turned is turned back, unless fewer
+        digits are seen then.
         """
         eye, first, matrix, most = self._eye, self._first, None, MAX_VIEWS
         if (straightened := eye.straightened(first)) is not None:
             most -= 1
-            if (seen := straightened[0].first_view(SIDES[1])).digits:
+            seen = straightened[0].first_view(SIDES[1])
+            if len(seen.digits) >= max(1, len(first.digits)):
                 (eye, matrix), first = straightened, seen
         self._see(look(eye, first, most), matrix)
 

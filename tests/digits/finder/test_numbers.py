@@ -194,6 +194,14 @@ def test_numbers_of_every_kind_are_read(classifier: Classifier, mnist: Mnist, ki
     assert all(is_right or not answer["accept"] for is_right, answer in zip(right, answers, strict=True))
 
 
+def test_a_picture_is_not_turned_by_a_shadow_if_fewer_digits_are_seen_then(
+    classifier: Classifier, mnist: Mnist
+) -> None:
+    (made,) = numbers("on paper under a hand", mnist.pixels, mnist.labels, 1, np.random.default_rng(0))
+
+    assert read_number(classifier, Picture(made.data))["text"] == made.text
+
+
 def test_small_digits_of_a_large_jpeg_are_read_from_all_of_its_pixels(classifier: Classifier, written: Written) -> None:
     number = Image.fromarray(page(written, "4071"))
     photo = Image.new("L", (2000, 1400), 255)

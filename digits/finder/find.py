@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digits.features import Floats, Grey
-from digits.finder.centres import Centre, centres, contested
+from digits.finder.centres import Centre, centres, contested, sureness
 from digits.finder.network import CLASSES, DIGITS, FinderNetwork, written
 from digits.finder.ownership import share_out
 from digits.finder.page import corner_points
@@ -133,13 +133,14 @@ class Finder:
         """Look at the picture as often and as closely as its digits need.
 
         A sheet of paper that lies on something is looked at from above, and what is turned is turned back, unless fewer
-        digits are seen then.
+        digits are seen then, and less surely.
         """
         eye, first, matrix, most = self._eye, self._first, None, MAX_VIEWS
         if (straightened := eye.straightened(first)) is not None:
             most -= 1
             seen = straightened[0].first_view(SIDES[1])
-            if len(seen.digits) >= max(1, len(first.digits)):
+            is_as_sure = sureness(seen.digits) >= sureness(first.digits)
+            if seen.digits and (is_as_sure or len(seen.digits) >= len(first.digits)):
                 (eye, matrix), first = straightened, seen
         self._see(look(eye, first, most), matrix)
 

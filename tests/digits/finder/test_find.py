@@ -55,12 +55,9 @@ def test_a_digit_is_where_the_heat_has_its_maximum() -> None:
     assert found.heat == pytest.approx(0.9, abs=0.15)
 
 
-def test_weaker_heat_than_asked_is_no_digit() -> None:
-    assert not centres(maps((21, 33, 12, 24), heat=0.3), 0, 0.36)
-
-
-def test_marks_have_a_heat_of_their_own() -> None:
-    assert not centres(maps((21, 33, 12, 24)), 1, 0.3)
+@pytest.mark.parametrize(("kind", "heat"), [(0, 0.3), (1, 0.9)], ids=["weaker than asked", "of digits"])
+def test_other_heat_is_no_centre(kind: int, heat: float) -> None:
+    assert not centres(maps((21, 33, 12, 24), heat=heat), kind, 0.36)
 
 
 @pytest.mark.parametrize(

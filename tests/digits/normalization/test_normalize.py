@@ -22,6 +22,7 @@ from digits.normalization.redraw import redraw
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
+
 def side(pixels: Grey) -> int:
     """Return the longer side of the digit, without its antialiased edges."""
     (box,) = ndimage.find_objects((pixels > 32).astype(int))

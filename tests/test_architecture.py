@@ -1,12 +1,11 @@
 """Imports between packages, folders and modules only point downwards."""
 
-import ast
 import graphlib
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.conftest import REPOSITORY, fresh_python
@@ -14,25 +13,9 @@ from tests.conftest import REPOSITORY, fresh_python
 PACKAGES = ("digits", "training", "app", "deploy", "cli", "benchmarks")
 
 
-def module_name(file: Path) -> str:
-    parts = file.relative_to(REPOSITORY).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
 def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_module() -> None:
-    files = {module_name(file): file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")}
-    imports: dict[str, set[str]] = {}
-    for module, file in files.items():
-        names: set[str] = set()
-        for node in ast.walk(ast.parse(file.read_text())):  # in functions and under `TYPE_CHECKING` too
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{file} has a relative import"
-                base = str(node.module)
-                submodules = {f"{base}.{alias.name}" for alias in node.names} & files.keys()
-                names.update(submodules or {base})
-        imports[module] = names & files.keys()
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)  # with imports in functions and under `TYPE_CHECKING`
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
 
     sorter = graphlib.TopologicalSorter(imports)
 
@@ -42,9 +25,7 @@ def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_mod
 
 
 def test_the_import_contracts_of_pyproject_hold() -> None:
-    command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
-    if command is None:
-        pytest.skip("import-linter is not installed")
+    command = Path(sys.executable).with_name("lint-imports")
 
     linted = subprocess.run([command, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
 

@@ -16,14 +16,7 @@ from urllib.error import URLError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SEVEN = REPOSITORY / "app/openapi/examples/seven.png"
-PACKAGES = ("fastapi", "starlette", "uvicorn", "prometheus-client", "numpy", "onnxruntime")
 START_SECONDS = 60
-
-PRINT_VERSIONS = f"""
-from importlib.metadata import version
-for package in {PACKAGES}:
-    print(package, version(package))
-"""
 
 
 def install(uv: str, folder: Path) -> Path:
@@ -56,7 +49,7 @@ def main(uv: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = install(uv, folder)
-        subprocess.run([commands / "python", "-c", PRINT_VERSIONS], check=True)
+        subprocess.run([uv, "pip", "freeze", "--quiet", "--python", commands / "python"], check=True)
         service = subprocess.Popen(
             [commands / "digits", "serve", "--port", "0", "--log-format", "text"],
             cwd=folder,

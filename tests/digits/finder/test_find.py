@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digits.features import Floats
-from digits.finder.centres import Centre, centres, contested, sureness, typical_height
+from digits.finder.centres import Centre, centres, contested, typical_height
 from digits.finder.find import in_lines
 from digits.finder.network import CLASSES, Maps
 from digits.finder.ownership import share_out
@@ -47,14 +47,6 @@ def view(ink: Floats, votes: Floats | None = None) -> View:
     return View(grey, said, [], [], 1.0, (0, 0, SIDE, SIDE))
 
 
-def test_a_digit_is_where_the_heat_has_its_maximum() -> None:
-    (found,) = centres(maps((21, 33, 12, 24)), 0, 0.3)
-
-    assert (found.x, found.y) == pytest.approx((21, 33), abs=0.1)
-    assert (found.width, found.height) == pytest.approx((12, 24))
-    assert found.heat == pytest.approx(0.9, abs=0.15)
-
-
 @pytest.mark.parametrize(("kind", "heat"), [(0, 0.3), (1, 0.9)], ids=["weaker than asked", "of digits"])
 def test_other_heat_is_no_centre(kind: int, heat: float) -> None:
     assert not centres(maps((21, 33, 12, 24), heat=heat), kind, 0.36)
@@ -74,10 +66,6 @@ def test_the_typical_height_is_that_of_the_large_digits() -> None:
     found = [centre(10, 10, height=6), centre(20, 10, height=6), centre(30, 10, height=30)]
 
     assert typical_height(found) == 30
-
-
-def test_without_centres_nothing_is_sure() -> None:
-    assert sureness([]) == 0
 
 
 def test_ink_between_two_digits_belongs_to_the_one_that_it_votes_for() -> None:
@@ -128,14 +116,6 @@ def test_what_may_be_a_digit_counts_if_ink_votes_for_it() -> None:
 
     assert claims == [written]
     assert (owner[26:38, 47:49] == -1).all()
-
-
-def test_lines_are_read_from_above_and_from_left_to_right() -> None:
-    found = [centre(40, 12), centre(10, 40), centre(12, 10), centre(26, 11), centre(30, 42)]
-
-    lines = in_lines(found)
-
-    assert [[each.x for each in line] for line in lines] == [[12, 26, 40], [10, 30]]
 
 
 @pytest.mark.parametrize(("lower", "lines"), [(8.5, 1), (9.5, 2)], ids=["by half its height", "by six tenths of it"])

@@ -136,7 +136,11 @@ class Cluster:
         """
         wanted = len(self.nodes) + number
         for _attempt in range(3):
-            self.nodes += [self._start_node() for _ in range(wanted - len(self.nodes))]
+            for node in itertools.islice(self._numbers, wanted - len(self.nodes)):
+                # Nodes that start at the same time would choose the same names for their sockets in one folder.
+                options = (f"--address={self.address}", f"--temp-dir={self.folder / str(node)}")
+                port = f"--dashboard-agent-listen-port={free_port()}"
+                self.nodes.append(Node(self.folder / f"node-{node}.log", f"127.0.0.{node}", *options, port))
             wait_until(
                 lambda: {node.ip for node in self.nodes if node.process.poll() is None} <= {*self.alive().values()},
                 "the nodes start",
@@ -146,16 +150,6 @@ class Cluster:
                 return
             self.nodes = [node for node in self.nodes if node not in failed]
         raise AssertionError(failed[-1].log.read_text())
-
-    def _start_node(self) -> Node:
-        number = next(self._numbers)
-        return Node(
-            self.folder / f"node-{number}.log",
-            f"127.0.0.{number}",
-            # Nodes that start at the same time would choose the same names for their sockets in one folder.
-            *(f"--address={self.address}", f"--temp-dir={self.folder / str(number)}"),
-            f"--dashboard-agent-listen-port={free_port()}",
-        )
 
     def lose_a_node_with_a_replica(self) -> None:
         """Kill a node other than the head that holds a replica."""

@@ -24,13 +24,14 @@ from socket import create_connection, socket
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
+import cv2
 import grpc
+import numpy as np
 import psutil
 from PIL import Image
 
 from app.api.grpc.messages import ModelInferRequest
 from app.openapi.example_pictures import EXAMPLES
-from benchmarks.faults.hostile import hostile, png
 from benchmarks.faults.mix import MULTIPART, form, photo
 from benchmarks.harness import services
 from benchmarks.harness.bodies import encoded
@@ -39,6 +40,7 @@ from benchmarks.harness.proxy import nginx
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import HOST, free_port, serving
 from benchmarks.harness.traffic import Request, send
+from digits.features import Grey
 
 LIMIT_MB = 512
 
@@ -294,15 +296,29 @@ def hidden_frames(target: Target) -> str:
     return _counted(_from_clients(32, lambda: [str(send(target.port, Request("", bytes(gif), "image/gif")))]))
 
 
+def _bilevel_png(picture: Grey) -> bytes:
+    """Return a picture as PNG of one bit for each pixel."""
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_BILEVEL, 1]
+    return cv2.imencode(".png", picture, options)[1].tobytes()
+
+
 def readings(target: Target) -> str:
     """A PNG of 482 bytes with lines that could be cut anywhere, read for 6 clients for 10 s"""
-    lines = hostile("zigzag", 2999, 250, 20, 4, light_ink=True)
-    return _repeated(target, 6, [Request("", png(lines), "image/png", path="/read")])
+    board = np.zeros((250, 2999), np.uint8)
+    x = np.arange(5, 2994)
+    for y in range(5, 245, 20):
+        zigzag = np.stack([x, y + np.abs(x % 16 - 8)], axis=1)
+        cv2.polylines(board, [zigzag.astype(np.int32)], False, 255, 4)
+    return _repeated(target, 6, [Request("", _bilevel_png(board), "image/png", path="/read")])
 
 
 def reading_forms(target: Target) -> str:
     """A form of 256 PNGs of 575 bytes with rings that touch, read for 2 clients for 10 s"""
-    body = form(*[png(hostile("rings", 999, 250, 16, 2))] * 256)
+    paper = np.full((250, 999), 255, np.uint8)
+    for y in range(21, 234, 48):
+        for x in range(21, 983, 25):
+            cv2.circle(paper, (x, y), 16, 0, 2)
+    body = form(*[_bilevel_png(paper)] * 256)
     return _repeated(target, 2, [Request("", body, MULTIPART, path="/read")])
 
 

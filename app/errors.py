@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 import orjson
 from fastapi import Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from digits import errors
@@ -183,13 +181,3 @@ def response(path: str, exc: Exception) -> Response:
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
         status = 400
     return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
-
-
-def of_exception(exc: Exception, method: str) -> Exception:
-    """Return our own error for an exception of a usual FastAPI route, and any other one unchanged."""
-    if isinstance(exc, RequestValidationError):
-        first = exc.errors()[0]
-        return InvalidBody(f"{'.'.join(map(str, first['loc']))[:40]}: {first['msg']}")
-    if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        return WrongMethod(method, (exc.headers or {}).get("Allow", "GET, HEAD"))
-    return exc

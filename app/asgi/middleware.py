@@ -135,11 +135,10 @@ async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -
     if isinstance(exc, errors.Abandoned):
         await send({"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []})
         return
-    error = errors.of_exception(exc, scope["method"])
-    scope["app"].service.accounting.record_error(scope[REQUEST], error)
-    response = None if errors.has_protocol_form(scope["path"]) else scope["app"].error_page(scope, error)
+    scope["app"].service.accounting.record_error(scope[REQUEST], exc)
+    response = None if errors.has_protocol_form(scope["path"]) else scope["app"].error_page(scope, exc)
     # If a reply has begun already, the server refuses this one and closes the connection.
-    await (response or errors.response(scope["path"], error))(scope, receive, send)
+    await (response or errors.response(scope["path"], exc))(scope, receive, send)
 
 
 def _remove_prefix(scope: Scope, own_prefix: str) -> None:

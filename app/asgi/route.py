@@ -7,8 +7,8 @@ A usual FastAPI route solves dependencies, validates its parameters and serializ
 - the path parameters that it names, as text,
 - one pydantic model of the query parameters, named `query` and declared with `Annotated[Model, Query()]`,
 
-and returns a response. FastAPI makes the OpenAPI document from the same declaration, and handles an endpoint that
-declares anything else, such as a body, as usual. `DirectRoute` overrides two public methods, `matches` and `handle`.
+and returns a response. FastAPI makes the OpenAPI document from the same declaration. An endpoint that declares anything
+else, such as a body, is refused when it is added. `DirectRoute` overrides two public methods, `matches` and `handle`.
 """
 
 import inspect
@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.routing import Match
@@ -110,6 +109,7 @@ class DirectRoute(APIRoute):
     """Calls its endpoint and sends the response. HEAD is answered as GET is."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Add an endpoint. Raises TypeError if it takes something else than this module says."""
         # Generated clients use the name of the route's function as the name of a function or a method.
         options["generate_unique_id_function"] = attrgetter("name")
         super().__init__(path, endpoint, **options)
@@ -117,8 +117,9 @@ class DirectRoute(APIRoute):
         self._path_parameters = [name for name in parameters if name in self.param_convertors]
         takes_request = [hints.get(name) for name in parameters[:1]] == [ServiceRequest]
         is_known = {*parameters[1:]} <= {"query", *self._path_parameters}
-        self._is_direct = takes_request and is_known and not self.dependencies
-        self._query: type[BaseModel] | None = hints.get("query") if self._is_direct else None
+        if not (takes_request and is_known) or self.dependencies:
+            raise TypeError(f"{path}: expected a ServiceRequest, path parameters and a query, received {parameters}")
+        self._query: type[BaseModel] | None = hints.get("query")
         self._no_query = self._query() if self._query is not None else None
         assert self.methods is not None
         self._accepted = self.methods | {"HEAD"} if "GET" in self.methods else self.methods
@@ -127,8 +128,6 @@ class DirectRoute(APIRoute):
         """Return whether the path matches, and the method. `RequestMiddleware` has removed any prefix from it."""
         if len(scope["path"]) >= _MAX_PATH:
             return Match.NONE, {}
-        if not self._is_direct:
-            return super().matches(scope)
         # `match` would accept a line break at the end.
         found = self.path_regex.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if found is None:
@@ -139,10 +138,6 @@ class DirectRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises WrongMethod, Overloaded, InvalidQuery, and what the endpoint raises."""
         scope[REQUEST].route = self.path
-        if not self._is_direct:
-            scope["app"].service.check_load(scope["path"])
-            await AsyncExitStackMiddleware(super().handle)(scope, receive, send)
-            return
         if scope["method"] not in self._accepted:
             raise WrongMethod(scope["method"], ", ".join(sorted(self._accepted)))
         scope["app"].service.check_load(scope["path"])

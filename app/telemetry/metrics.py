@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app import errors
 from app.telemetry.statistics import Statistics, Timing
 from app.telemetry.stderr import STDERR
-from digits.features import CLASSES, FEATURES, Floats
-from digits.model.classes import MAX_CLASSES
+from digits.features import FEATURES, Floats
+from digits.model.classes import DIGITS, MAX_CLASSES
 from digits.model.classifier import Scores
 from digits.model.drift import EDGES
 from digits.normalization.doubts import DOUBTS
@@ -92,26 +92,6 @@ class Histogram(Collector):
         return [family]
 
 
-class PredictionCounts(Collector):
-    """How often each class was predicted."""
-
-    def __init__(self) -> None:
-        self.by_class: NDArray[np.int64] = np.zeros(MAX_CLASSES, np.int64)
-
-    def add(self, classes: NDArray[np.int64]) -> None:
-        """Count predictions, (N,): the index of the class of each."""
-        self.by_class = self.by_class + np.bincount(classes, minlength=MAX_CLASSES)
-
-    def collect(self) -> Iterable[Metric]:
-        """Return a series for each digit, and for each other class that was predicted."""
-        family = CounterMetricFamily("digits_predictions", "Predictions, by the index of the class.", labels=("digit",))
-        for index, count in enumerate(self.by_class.tolist()):
-            # rate() needs a value before the first count, and so do alerts.
-            if count or index < CLASSES:
-                family.add_metric((str(index),), count)
-        return [family]
-
-
 def memory_limit_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the limit of the control group (version 2 or 1) in this folder, at most the machine's memory."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
@@ -142,8 +122,7 @@ class Metrics(Collector):
         )
         self.statistics = Statistics()
         registry.register(self.statistics)
-        self._predictions = PredictionCounts()
-        registry.register(self._predictions)
+        self._predictions = counter("digits_predictions", "Predictions, by the index of the class.", ("digit",))
         self._probability = self._histogram(
             "digits_probability", "Probability of the predicted digit.", EDGES["probability"]
         )
@@ -169,6 +148,8 @@ class Metrics(Collector):
         self._warnings = gauge("digits_warnings", "Warnings that /health has now.", ("about",))
         self._ready = gauge("digits_ready", "1 when the service is ready, else 0.")
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
+        for digit in DIGITS:
+            self._predictions.labels(digit)
         for doubt in DOUBTS:
             self._doubts.labels(doubt)
         for error, status in errors.STATUS.items():
@@ -180,6 +161,8 @@ class Metrics(Collector):
         self._dropped_before = STDERR.dropped
         self._recorded_scores: defaultdict[int, list[Scores]] = defaultdict(list)
         """Those that `flush` has not added yet, by the number of classes."""
+        self._by_class: NDArray[np.int64] = np.zeros(MAX_CLASSES, np.int64)
+        """How often each class was predicted."""
         self._served: tuple[str, str, str] | None = None
 
     def _histogram(self, name: str, description: str, buckets: Sequence[float], *labels: str) -> Histogram:
@@ -232,7 +215,10 @@ class Metrics(Collector):
     def flush(self) -> None:
         """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""
         for probabilities, novelty in map(Scores.joined, self._recorded_scores.values()):
-            self._predictions.add(probabilities.argmax(axis=1))
+            counts = np.bincount(probabilities.argmax(axis=1), minlength=MAX_CLASSES)
+            self._by_class = self._by_class + counts  # a new array, because the drift keeps earlier ones
+            for index in np.flatnonzero(counts).tolist():
+                self._predictions.labels(index).inc(int(counts[index]))
             self._probability.values().extend(probabilities.max(axis=1).tolist())
             if novelty is not None:
                 self._novelty.values().extend(novelty.tolist())
@@ -254,7 +240,7 @@ class Metrics(Collector):
     def counts_by_bin(self) -> dict[str, NDArray[np.int64]]:
         """Return how many pictures each bin of each quantity in `EDGES` has. Of the classes, (MAX_CLASSES,)."""
         return {
-            "digit": self._predictions.by_class,
+            "digit": self._by_class,
             "probability": self._probability.counts(),
             "ink": self._ink.counts(),
             "novelty": self._novelty.counts(),

@@ -18,7 +18,7 @@ HEAD_SECONDS, REST_SECONDS = 10, 65  # A head arrives in the first, the rest of 
 _PART_BYTES = 32 * 1024  # of a body. Behind chunks, uvicorn parses no more than this.
 
 
-class Connection(asyncio.Protocol):
+class Connection(Replies):
     """The event loop's protocol and uvicorn's transport of one connection, for the parameter `http` of uvicorn."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -29,10 +29,7 @@ class Connection(asyncio.Protocol):
         self.pause_writing, self.resume_writing = http.pause_writing, http.resume_writing  # type: ignore[method-assign]
 
     def connection_made(self, transport: Any) -> None:
-        self._transport: asyncio.Transport = transport
-        replies = Replies(transport)
-        self.write, self.close = replies.write, replies.close
-        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
+        super().connection_made(transport)
         self._limit_head(HEAD_SECONDS)
         self._http.connection_made(self)  # type: ignore[arg-type] # it has what uvicorn uses of a transport
 

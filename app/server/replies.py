@@ -1,13 +1,15 @@
 """Write the head of a reply and its body with one system call. uvicorn writes one after the other."""
 
 import asyncio
+from typing import Any
 
 
-class Replies:
+class Replies(asyncio.Protocol):
     """Writes to a connection. What is written first waits for more, until the next turn of the event loop at most."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: Any) -> None:
+        self._transport: asyncio.Transport = transport
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
         self._first = b""
 
     def write(self, data: bytes) -> None:

@@ -29,7 +29,8 @@ def written(*parts: bytes, closes: bool = False) -> list[bytes]:
 
     async def reply() -> list[bytes]:
         transport = Recorder()
-        replies = Replies(transport)
+        replies = Replies()
+        replies.connection_made(transport)
         for part in parts:
             replies.write(part)
         if closes:

@@ -59,23 +59,11 @@ def load_on(server: Server) -> Iterator[Load]:
         time.sleep(0.5)
 
 
-def losses(load: Load) -> dict[str, int]:
-    """Count the requests that were accepted and not answered with 200, by what happened to them."""
-    return {outcome: count for outcome, count in load.outcomes.items() if outcome not in (*ANSWERED, REFUSED)}
-
-
 def wait_for_version(load: Load, version: int) -> float:
-    """Wait until 50 answers in a row came from this version. Return the seconds that this took."""
+    """Wait until 50 answers came from this version. Return the seconds that this took."""
     began = time.perf_counter()
-    other_answers = -1
-    while (count := _other_answers(load, version)) != other_answers:
-        other_answers = count
-        load.wait_for(50)
+    load.wait_for(50, str(version))
     return time.perf_counter() - began
-
-
-def _other_answers(load: Load, version: int) -> int:
-    return sum(count for each, count in dict(load.versions).items() if each not in (None, str(version)))
 
 
 def publish(models: Path) -> int:
@@ -193,9 +181,10 @@ def main() -> None:
         title = FAULTS[name].__doc__ or name
         progress(title)
         result = FAULTS[name]()
-        lost = losses(result.load)
+        outcomes = result.load.outcomes
+        lost = {outcome: count for outcome, count in outcomes.items() if outcome not in (*ANSWERED, REFUSED)}
         seconds = "" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
-        sent, lost_count = result.load.outcomes.total(), sum(lost.values())
+        sent, lost_count = outcomes.total(), sum(lost.values())
         rows.append([title, result.description, f"{sent:,}", str(lost_count), seconds])
         progress(" | ".join([*rows[-1], *lost]))
         if lost_count > result.max_lost or not result.acceptable:

@@ -15,8 +15,6 @@ from benchmarks.harness.servers import HOST, ROOT, Server, serving
 from digits.features import CLASSES
 from digits.model.classifier import GOLDEN_TOLERANCE
 
-LISTENING = {"MNIST_HOST": HOST, "MNIST_PORT": "{port}"}
-
 
 @dataclass(frozen=True, eq=False)
 class Service:
@@ -70,14 +68,9 @@ def own(*, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] 
     The settings are environment variables.
     """
     model = {"MNIST_MODEL_DIR": str(MODEL.parents[1]), "MNIST_MODEL_VERSION": MODEL.name}
-    environment = {**LISTENING, **model, **(settings or {})}
+    environment = {"MNIST_HOST": HOST, "MNIST_PORT": "{port}", **model, **(settings or {})}
     command = (sys.executable, "-m", "app")
     return Service(name, command, tuple(BODIES.values()), environment, folder, ready="/readyz")
-
-
-def service(name: str) -> Service:
-    """Return the service of that name."""
-    return _MAKERS[name](name)
 
 
 def _constant(name: str, app: str, bodies: tuple[Body, ...]) -> Service:
@@ -101,10 +94,9 @@ def _uvicorn(app: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "uvicorn", app, *options, "--no-access-log", "--no-server-header")
 
 
-_MAKERS: Mapping[str, Callable[[str], Service]] = {
-    "ours": lambda name: own(name=name),
-    "floor": lambda name: _constant(name, "app", tuple(BODIES.values())),
-    "decode-floor": lambda name: _constant(name, "decode_app", (BODIES["png"], *PICTURES)),
-    "template": lambda name: Service(name, _uvicorn("benchmarks.peers.template:app")),
+SERVICES: Mapping[str, Callable[[], Service]] = {
+    "ours": own,
+    "floor": lambda: _constant("floor", "app", tuple(BODIES.values())),
+    "decode-floor": lambda: _constant("decode-floor", "decode_app", (BODIES["png"], *PICTURES)),
+    "template": lambda: Service("template", _uvicorn("benchmarks.peers.template:app")),
 }
-NAMES = tuple(_MAKERS)

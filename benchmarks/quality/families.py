@@ -7,7 +7,6 @@ sizes and lights are drawn from ranges. Those of the older families, "as is" to 
 measurement. The cut and faint pictures were made harder once, because the first ones were easier than real scans.
 """
 
-import io
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from benchmarks.harness import bodies
 from digits.features import Grey
 from training.finder.strokes import skeleton
 
@@ -40,11 +40,9 @@ def family(name: str, pixels: Grey, rng: Generator) -> list[bytes]:
 
 def encoded(pixels: NDArray[Any], **options: Any) -> bytes:
     """Encode grey, RGB or RGBA pixels in 0 to 255 as a file, PNG unless `format` says otherwise."""
-    stream = io.BytesIO()
     whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     settings: dict[str, Any] = {"format": "PNG", "compress_level": 1}
-    Image.fromarray(whole).save(stream, **(settings | options))
-    return stream.getvalue()
+    return bodies.encoded(Image.fromarray(whole), **(settings | options))
 
 
 def enlarged(digit: Grey, side: int) -> Array:

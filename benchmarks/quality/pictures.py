@@ -117,7 +117,7 @@ def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
             own = stemmed if name == "long stems" else chosen
             families[name] = prepare([made[name](digit, rng) for digit in digits[own]], labels[own].astype(np.int64))
         else:
-            families[name] = prepare(drawings(name, images, rng), np.full(images, DRAWN[name].label))
+            families[name] = prepare(drawings(name, images, rng), np.full(images, int(name[0])))
     if only not in SCANS:
         return families
     scans = load_digits()
@@ -163,25 +163,16 @@ def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         progress(f"{name}, /predict and /read")
         pictures = [Picture(data) for data in prepared.encoded[:ANSWERED]]
         cells = []
-        for ask in (_predicted, _read):
-            answers = [ask(classifier, picture) for picture in pictures]
-            right = [text == str(label) for (text, _), label in zip(answers, prepared.labels, strict=False)]
-            wrong = [is_accepted and not is_right for (_, is_accepted), is_right in zip(answers, right, strict=True)]
-            cells += [
-                share_with_interval(right),
-                f"{np.mean([each for _, each in answers]):.3f}",
-                f"{np.mean(wrong):.4f}",
-            ]
+        for ask in (_predicted, read):
+            texts, accepts, *_ = zip(*(ask(classifier, picture) for picture in pictures), strict=True)
+            right = [text == str(label) for text, label in zip(texts, prepared.labels, strict=False)]
+            wrong = np.array(accepts) & ~np.array(right)
+            cells += [share_with_interval(right), f"{np.mean(accepts):.3f}", f"{wrong.mean():.4f}"]
         rows.append([name, str(len(pictures)), *cells])
     columns = [
         f"{path}: {column}" for path in ("predict", "read") for column in ("right", "accepted", "accepted, wrong")
     ]
     return table(["family", "pictures", *columns], rows)
-
-
-def _read(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
-    text, is_accepted, _ = read(classifier, picture)
-    return text, is_accepted
 
 
 def _predicted(classifier: Classifier, picture: Picture) -> tuple[str, bool]:

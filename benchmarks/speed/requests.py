@@ -120,7 +120,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     arguments.add_argument("--seconds", type=int, default=1, help="length of a measurement (default: %(default)s)")
     arguments.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure this other checkout too")
-    known = f"of {', '.join(services.NAMES)}; default: %(default)s"
+    known = f"of {', '.join(services.SERVICES)}; default: %(default)s"
     arguments.add_argument("--services", default="ours,floor,decode-floor,template", help=known)
     known = f"of {', '.join(BODIES)}; default: %(default)s"
     arguments.add_argument("--bodies", default="json,raw,png,drawing,jpeg,ruled,photo", help=known)
@@ -128,8 +128,8 @@ def main() -> None:
     options = arguments.parse_args()
     wrk_version = wrk.version()
     bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
-    names = chosen(arguments, "--services", options.services, services.NAMES)
-    measured = [services.service(name) for name in names]
+    names = chosen(arguments, "--services", options.services, services.SERVICES)
+    measured = [services.SERVICES[name]() for name in names]
     if options.against:
         if not (options.against / "app").is_dir():
             arguments.error(f"--against: expected a checkout with a folder `app`, received {options.against}")

@@ -77,22 +77,11 @@ def constants_of(file: Path) -> Iterator[Constant]:
         return
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Assign):
-            for name, node in zip(_names(statement.targets[0]), _parts(statement), strict=False):
-                yield from _numbers(str(file), name, node)
-
-
-def _names(target: ast.expr) -> list[str]:
-    return [ast.unparse(each) for each in (target.elts if isinstance(target, ast.Tuple) else [target])]
-
-
-def _parts(statement: ast.Assign) -> list[ast.expr]:
-    value = statement.value
-    both = isinstance(statement.targets[0], ast.Tuple) and isinstance(value, ast.Tuple)
-    return value.elts if both and isinstance(value, ast.Tuple) else [value]
+            yield from _numbers(str(file), ast.unparse(statement.targets[0]), statement.value)
 
 
 def _numbers(file: str, name: str, node: ast.expr) -> Iterator[Constant]:
-    """Return a number, or those of a tuple."""
+    """Return a number, or those of a tuple, with the name or the names that are assigned."""
     if isinstance(node, ast.Tuple):
         for each in node.elts:
             yield from _numbers(file, name, each)

@@ -1,7 +1,6 @@
 """Describe the states of the model's versions, and its signature, as TensorFlow Serving and KServe do."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.api.tensorflow_serving.elements import INPUT
 from app.api.tensorflow_serving.request import SIGNATURE
@@ -11,8 +10,7 @@ from digits.features import FEATURES
 from digits.model import artifact
 
 
-@dataclass(frozen=True, slots=True)
-class ModelPath:
+class ModelPath(NamedTuple):
     """The model that a path names. A path has a version number, a label, or neither."""
 
     name: str

@@ -2,7 +2,7 @@
 
 import { byId, element, write } from "./dom.js";
 import { drawGrey } from "./heat.js";
-import { hasOwnClasses, heading, label, lineCount, linesOf, marksSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
+import { hasOwnClasses, heading, label, lineCount, linesOf, listed, marksSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -164,7 +164,6 @@ export function place({ digits }, index) {
 /** Describe what was done to the picture. */
 export function preparation(steps) {
   if (steps.length === 0) return "Used unchanged.";
-  const parts = steps.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
-  const text = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0];
+  const text = listed(steps.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " ")), "conjunction");
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }

@@ -1,7 +1,7 @@
 // The boxes around the digits and the marks beside them, over the drawing or the picture.
 
 import { colour } from "./dom.js";
-import { fitToScreen, typeScale } from "./drawing.js";
+import { cleared, typeScale } from "./drawing.js";
 import { character, isUnsure } from "./verdict.js";
 
 // Lengths are in pixels of the page, for type of the usual size.
@@ -49,12 +49,8 @@ export class Boxes {
   }
 
   #render() {
-    fitToScreen(this.#canvas);
     const scale = typeScale(this.#canvas);
-    const [width, height] = [this.#canvas.clientWidth / scale, this.#canvas.clientHeight / scale];
-    const context = this.#canvas.getContext("2d");
-    context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const context = cleared(this.#canvas, scale);
     const [accent, paper, quiet] = [colour("--accent"), colour("--paper"), colour("--quiet")];
     context.font = `600 13px ${getComputedStyle(this.#canvas).fontFamily}`;
     const onPage = ({ x, y, width, height }) => ({ x: x / scale, y: y / scale, width: width / scale, height: height / scale });
@@ -69,7 +65,8 @@ export class Boxes {
     for (const box of marks) drawOutline(context, box, quiet);
     for (const box of boxes) drawOutline(context, box, accent);
     const ordered = [...boxes.splice(this.#selected, 1), ...boxes];
-    for (const placed of labels(ordered, (text) => context.measureText(text).width, { width, height })) {
+    const area = { width: this.#canvas.clientWidth / scale, height: this.#canvas.clientHeight / scale };
+    for (const placed of labels(ordered, (text) => context.measureText(text).width, area)) {
       drawLabel(context, placed, accent, paper);
     }
   }

@@ -25,6 +25,12 @@ export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Return the context of a canvas that has this size. Giving a canvas its size again would build it anew. */
+export function sized(canvas, width, height) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  return canvas.getContext("2d");
+}
+
 const colours = new Map(); // as far as they were asked for, in light or dark
 
 globalThis.matchMedia?.("(prefers-color-scheme: dark)").addEventListener("change", () => colours.clear());

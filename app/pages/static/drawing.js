@@ -1,6 +1,6 @@
 // The drawing area: strokes and pictures, undo, redo and clear, and the drawing as a PNG.
 
-import { colour, element } from "./dom.js";
+import { colour, element, sized } from "./dom.js";
 
 // Lengths in a drawing are fractions of the area's height.
 const STROKE_WIDTH = 0.05; // thin enough for five digits beside each other
@@ -278,11 +278,7 @@ export class Drawing {
   #render() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const [width, height] = [this.#canvas.clientWidth, this.#canvas.clientHeight];
-    fitToScreen(this.#canvas);
-    const context = this.#canvas.getContext("2d");
-    context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const context = cleared(this.#canvas);
     const { picture, strokes } = this.#visible();
     if (picture?.shown) {
       const { left, top, scale } = this.#sentArea();
@@ -290,14 +286,18 @@ export class Drawing {
       context.imageSmoothingQuality = "high";
       context.drawImage(picture.shown, left, top, picture.width * scale, picture.height * scale);
     }
-    drawStrokes(context, strokes, height, colour("--ink"));
+    drawStrokes(context, strokes, this.#canvas.clientHeight, colour("--ink"));
   }
 }
 
-/** Give the canvas one pixel for each pixel of the screen. */
-export function fitToScreen(canvas) {
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * devicePixelRatio));
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+/** Clear a canvas, which gets one pixel for each pixel of the screen. Return its context, in pixels of the page times `scale`. */
+export function cleared(canvas, scale = 1) {
+  const sides = [canvas.clientWidth, canvas.clientHeight];
+  const [width, height] = sides.map((side) => side / scale);
+  const context = sized(canvas, ...sides.map((side) => Math.round(side * devicePixelRatio)));
+  context.setTransform(canvas.width / width, 0, 0, canvas.height / height, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
 }
 
 /** Return how much larger than usual the type of an element is, such as 1.5. */

@@ -1,6 +1,6 @@
 // Values of pixels as a picture: grey ones as they are, signed ones in blue (positive) and orange (negative).
 
-import { colour, element } from "./dom.js";
+import { colour, element, sized } from "./dom.js";
 
 const SIDE = 28;
 const SCALE = 8; // pixels of the canvas for each value of a picture with an outline
@@ -57,12 +57,6 @@ export function drawHeat(canvas, values, pixels = null, strongest = largest(valu
     context.lineTo(SCALE * toX, SCALE * toY);
   }
   context.stroke();
-}
-
-/** Return the context of a canvas that has this size. Giving a canvas its size again would build it anew. */
-function sized(canvas, width, height) {
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  return canvas.getContext("2d");
 }
 
 /** Return the largest absolute value, or 1 if all values are 0. */

@@ -9,7 +9,7 @@ import { byId, element, write } from "./dom.js";
 import { Evidence } from "./evidence.js";
 import { showGhost } from "./ghost.js";
 import { drawGrey } from "./heat.js";
-import { kilobytes, loadNetwork } from "./layers.js";
+import { loadNetwork } from "./layers.js";
 import { drawLines } from "./lines.js";
 import { Network, indexOfLargest, largestDifference } from "./network.js";
 import { Others } from "./others.js";
@@ -139,12 +139,11 @@ export class Lab {
     this.#loads = load;
     this.#network = null;
     this.#renderSoon();
-    this.#say("Loading the weights.");
-    const result = await loadNetwork("model/layers", (received, total) => {
+    const result = await loadNetwork("model/layers", "the weights", (words, share) => {
       if (this.#loads !== load) return;
-      byId("loading").hidden = false;
-      byId("loading").value = received / total;
-      this.#say(`Loading the weights: ${kilobytes(received)} of ${kilobytes(total)} KB.`);
+      byId("loading").hidden = share === undefined;
+      byId("loading").value = share ?? 0;
+      this.#say(words);
     });
     if (this.#loads !== load) return;
     this.#loads = null;

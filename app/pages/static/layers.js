@@ -5,10 +5,12 @@ import { Network, parseTensors } from "./network.js";
 
 /**
  * @param {string} path relative to the page
- * @param {(received: number, total: number) => void} onProgress called with bytes
+ * @param {string} name such as "the weights"
+ * @param {(words: string, share?: number) => void} onProgress called with a sentence, and the share that has arrived
  * @returns {Promise<Network | number>} the network, or the HTTP status if it could not be loaded, and 0 without a reply
  */
-export async function loadNetwork(path, onProgress) {
+export async function loadNetwork(path, name, onProgress) {
+  onProgress(`Loading ${name}.`);
   try {
     const reply = await fetchWithKey(path);
     if (!reply.ok) return reply.status;
@@ -20,14 +22,12 @@ export async function loadNetwork(path, onProgress) {
       if (done) break;
       parts.push(value);
       received += value.length;
-      if (total > 0) onProgress(received, total); // a proxy may send no length
+      if (total === 0) continue; // a proxy may send no length
+      const [now, all] = [received, total].map((bytes) => (bytes / 1000).toFixed(0));
+      onProgress(`Loading ${name}: ${now} of ${all} KB.`, received / total);
     }
     return Network.of(parseTensors(await new Blob(parts).arrayBuffer()));
   } catch {
     return 0;
   }
-}
-
-export function kilobytes(bytes) {
-  return (bytes / 1000).toFixed(0);
 }

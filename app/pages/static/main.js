@@ -15,7 +15,7 @@ const UNREACHABLE = problemSentence({ status: 0 }, false);
 
 const answer = new Answer();
 const number = new NumberText(select);
-const requests = new ReadingRequests(showReading, showProblem);
+const requests = new ReadingRequests(showReading, (problem, retries) => showProblem(problemSentence(problem, retries)));
 const drawing = new Drawing(byId("canvas"), {
   onChange: onDrawingChange,
   digitAt: (point) => (isNumber() ? smallestAt(boxes.places, point) : -1),
@@ -147,18 +147,17 @@ function hideReading() {
   showInLab();
 }
 
-function showProblem(problem, retries) {
-  hideReading();
-  answer.showProblem(problemSentence(problem, retries));
-  reveal("restoring");
-}
-
-/** Say why nothing was done. The answer before would contradict it. */
-function refuse(sentence) {
-  requests.cancel();
+/** Say why there is no answer. The answer before would contradict it. */
+function showProblem(sentence) {
   hideReading();
   answer.showProblem(sentence);
   reveal("restoring");
+}
+
+/** Say why nothing was done. */
+function refuse(sentence) {
+  requests.cancel();
+  showProblem(sentence);
 }
 
 /** Return the served version's manifest, or null. */

@@ -1,6 +1,6 @@
 // The networks beside the served one: the lecture's, which is loaded once a panel needs it, and the visitor's own.
 
-import { kilobytes, loadNetwork } from "./layers.js";
+import { loadNetwork } from "./layers.js";
 import { Network } from "./network.js";
 
 export class Others {
@@ -29,10 +29,8 @@ export class Others {
   async load(digit) {
     if (this.lecture !== null || this.#isLoading || this.#asked === digit) return;
     [this.#isLoading, this.#asked] = [true, digit];
-    this.#say("Loading the lecture's network.");
-    const network = await loadNetwork(new URL("lecture.safetensors", import.meta.url).href, (received, total) => {
-      this.#say(`Loading the lecture's network: ${kilobytes(received)} of ${kilobytes(total)} KB.`);
-    });
+    const url = new URL("lecture.safetensors", import.meta.url).href;
+    const network = await loadNetwork(url, "the lecture's network", (words) => this.#say(words));
     this.#isLoading = false;
     if (network instanceof Network) this.lecture = network;
     this.#say(this.lecture ? "" : "The lecture's network could not be loaded. Your next stroke tries again.");

@@ -1,7 +1,7 @@
 // The hidden units as dots: their places never change, and the stronger its colour, the larger is a unit's activation.
 
 import { colour } from "./dom.js";
-import { fitToScreen } from "./drawing.js";
+import { cleared } from "./drawing.js";
 import { arrange } from "./network.js";
 import { destination } from "./number.js";
 import { hasOwnClasses, label } from "./verdict.js";
@@ -18,7 +18,7 @@ export class Units {
   #strongest = 0; // the place that is shown unless one is chosen
   #hovered = null; // the place below the mouse
   #chosen = null;
-  #cell = 1; // the side of a dot's place, in pixels of the canvas
+  #cell = 1; // the side of a dot's place, in pixels of the page
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -109,11 +109,8 @@ export class Units {
 
   #draw() {
     if (this.#canvas.clientWidth === 0) return;
-    fitToScreen(this.#canvas);
-    const { width, height } = this.#canvas;
-    this.#cell = width / (COLUMNS + this.#nameColumns);
-    const context = this.#canvas.getContext("2d");
-    context.clearRect(0, 0, width, height);
+    this.#cell = this.#canvas.clientWidth / (COLUMNS + this.#nameColumns);
+    const context = cleared(this.#canvas);
     context.font = `600 ${1.1 * this.#cell}px ${getComputedStyle(this.#canvas).fontFamily}`;
     context.textBaseline = "middle";
     const most = this.#hidden === null ? 1 : Math.max(...this.#hidden) || 1;

@@ -41,7 +41,12 @@ export function hasOwnClasses() {
 export function heading() {
   if (names === null) return "Digits";
   if (names.length > MOST_IN_HEADING) return `Which of ${names.length} classes?`;
-  return `${new Intl.ListFormat("en-GB", { type: "disjunction" }).format(names)}?`; // in British English without a comma before “or”
+  return `${listed(names, "disjunction")}?`;
+}
+
+/** Return words with “or” (a disjunction) or “and” (a conjunction) before the last one, where British English has no comma. */
+export function listed(words, type) {
+  return new Intl.ListFormat("en-GB", { type }).format(words);
 }
 
 /** Return whether a text names a class. */
@@ -124,9 +129,9 @@ function doubt(answer) {
   if (!set) return `Check this: ${likeness}, and this model has no calibration that could rule out another ${kind()}.`;
   const rivals = others(answer, set);
   const isAny = rivals.length > 1 && rivals.length === probabilities.length - 1;
-  let reason = `this model's calibration cannot rule out ${isAny ? `any other ${kind()}` : either(rivals)}`;
+  let reason = `this model's calibration cannot rule out ${isAny ? `any other ${kind()}` : listed(rivals.map(a), "disjunction")}`;
   if (set.length === 0) reason = `no ${kind()} is probable enough for this model's calibration`;
-  else if (!set.includes(best)) reason = `this model's calibration rules out all but ${either(rivals)}`;
+  else if (!set.includes(best)) reason = `this model's calibration rules out all but ${listed(rivals.map(a), "disjunction")}`;
   else if (rivals.length === 0) reason = [...new Set(doubts)].map((word) => DOUBTS[word]).join(", and ") || DOUBTS.neighbour;
   return `Not sure: ${likeness}, but ${reason}.`;
 }
@@ -134,11 +139,6 @@ function doubt(answer) {
 /** Return the digits that are not the answer, the most probable first. */
 function others({ digit: best, probabilities }, digits) {
   return digits.filter((digit) => digit !== best).sort((one, other) => probabilities[other] - probabilities[one]);
-}
-
-function either(digits) {
-  const named = digits.map(a);
-  return [named.slice(0, -1).join(", "), ...named.slice(-1)].filter(Boolean).join(" or ");
 }
 
 /** Return whether somebody should check the answer: every one that the service does not accept. */

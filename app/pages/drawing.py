@@ -37,6 +37,9 @@ _TYPES = {
 _ACCEPTS_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 """Found in an Accept-Encoding that names gzip, unless with a weight of 0."""
 
+_MODULES = "address answer api_key boxes dom drawing files heat number requests verdict".split()
+"""The modules that the page needs at once, which the browser loads together."""
+
 _DIGITS = "index.html"
 _OWN_CLASSES = "own-classes.html"  # the page that is shown when the model recognizes other things than digits
 
@@ -60,6 +63,8 @@ def install(app: FastAPI, settings: Settings) -> None:
             "index",
             # A proxy that strips its prefix shows /digits and /digits/ as /. The base makes URLs work for both.
             base=f'\n<base href="{settings.root_path}/">' if settings.root_path else "",
+            head=template.fill("head", root="", digest=digest(), style="drawing"),
+            preloads="\n".join(f'<link rel="modulepreload" href="page/{digest()}/{name}.js">' for name in _MODULES),
             digest=digest(),
             classes=classes,
             links=template.links(settings, docs=True),

@@ -31,7 +31,7 @@ def page(scope: Scope, exc: Exception) -> Response | None:
         "error",
         root=root,
         script=_SCRIPT.format(digest()) if is_locked else "",
-        head=template.fill("card_head", root="", digest=digest(), title=title),
+        head=template.fill("head", root="", digest=digest(), style="card"),
         links=template.links(settings, docs=True),
         status=str(status),
         title=title,

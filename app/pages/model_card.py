@@ -18,7 +18,7 @@ def page(card: str, version: str, settings: Settings) -> str:
     # All URLs are relative, so that they work below any path prefix of a proxy.
     return template.fill(
         "model_card",
-        head=template.fill("card_head", root="../", digest=digest(), title=f"Model card of {escape(version)}"),
+        head=template.fill("head", root="../", digest=digest(), style="card"),
         links=template.links(settings),
         version=escape(version),
         card=card,

@@ -17,6 +17,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.app.conftest import Service
 from tests.conftest import needs
 
 BROWSER_MILLISECONDS = 30_000
@@ -100,6 +101,12 @@ def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
         tab.remove_listener(event, listener)
     assert outside == []
     assert errors == []
+
+
+@pytest.fixture
+def page(open_page: OpenPage, service: Service) -> Page:
+    """The drawing page. Modules whose tests expect something else have their own."""
+    return open_page(service.url)
 
 
 def drag(page: Page, *points: tuple[float, float]) -> None:

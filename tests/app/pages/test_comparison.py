@@ -5,8 +5,6 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.conftest import Service
-from tests.app.pages.conftest import OpenPage
 from tests.app.pages.test_drawing import STROKES, button, draw
 from tests.app.pages.test_lab import look_inside
 
@@ -15,11 +13,6 @@ def percents(page: Page, column: int) -> list[float]:
     """Return the probabilities in a column of the table."""
     cells = page.locator(f"#both td:nth-child({column})").all_inner_texts()
     return [float(cell.strip("> %\u00a0")) for cell in cells]
-
-
-@pytest.fixture
-def page(open_page: OpenPage, service: Service) -> Page:
-    return open_page(service.url)
 
 
 def test_a_turned_digit_divides_both_networks_and_the_lectures_is_loaded_on_demand(page: Page) -> None:

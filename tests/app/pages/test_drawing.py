@@ -19,7 +19,7 @@ from app.openapi.example_pictures import EXAMPLES
 from app.pages.drawing import FOLDER
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import SHAPES, Reloading, Service
-from tests.app.pages.conftest import OpenPage, drag
+from tests.app.pages.conftest import OpenPage
 from tests.conftest import SHIPPED_VERSION, amount, encoded, needs, publish_classes, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
@@ -142,7 +142,6 @@ def answer_with(
     unsure: Sequence[int] = (),
     strangers: Sequence[int] = (),
     left_out: int = 0,
-    doubts: Sequence[str] = (),
     **fields: Any,
 ) -> Callable[[Route], None]:
     """Return a route handler for ANSWERS. Each digit is 30 pixels wide and 40 high, in a grid of 50.
@@ -168,18 +167,18 @@ def answer_with(
     model = {"name": "mnist-dense", "version": SHIPPED_VERSION}
     box = {"x": 300, "y": 200, "width": 20, "height": 10}
     mark = {"kind": "other", "box": box, "line": len(lines) - 1, "after": len(lines[-1])}
-    accept = not left_out and not doubts and all(digit["accept"] for digit in digits)
+    accept = not left_out and all(digit["accept"] for digit in digits)
     reading = {
         "text": "\n".join(lines),
         "lines": lines,
         "digits": digits,
         "marks": [mark] * left_out,
         "left_out": left_out,
-        "doubts": doubts,
+        "doubts": [],
         "accept": accept,
         "model": model,
     }
-    prediction = digits[0] | {"preprocessing": [], "model": model, "doubts": doubts}
+    prediction = digits[0] | {"preprocessing": [], "model": model, "doubts": []}
     return lambda route: route.fulfill(json=reading if "/read" in route.request.url else prediction)
 
 
@@ -208,11 +207,6 @@ def colours(canvas: Locator, area: str = "0, 0, c.width, c.height") -> Any:
         " return [btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join('')), width]; }"
     )
     return np.frombuffer(base64.b64decode(data), np.uint8).astype(int).reshape(-1, width, 4)
-
-
-@pytest.fixture
-def page(open_page: OpenPage, service: Service) -> Page:
-    return open_page(service.url)
 
 
 def test_the_logic_of_the_page_is_right_without_a_browser() -> None:
@@ -604,30 +598,6 @@ def test_plausible_digits_are_marked_and_explained(open_page: OpenPage, trusted:
     expect(page.locator("#bars .plausible")).to_have_count(len(plausible))
     page.get_by_text("Details").press("Enter")
     expect(page.locator("#meaning")).to_contain_text("right digit of 99 % of pictures like MNIST's has a ring")
-
-
-def test_a_doubt_is_one_sentence_about_the_digits_of_the_prediction_set(open_page: OpenPage, service: Service) -> None:
-    page = open_page(service.url, viewport={"width": 360, "height": 740})
-    with page.expect_response("**/read?*") as answered:
-        drag(page, (0.38, 0.3), (0.55, 0.2), (0.5, 0.85))  # a 1 with an upstroke, or a 7
-    (digit,) = answered.value.json()["digits"]
-    assert digit["is_digit"]
-    assert not digit["accept"]
-
-    sentence = page.locator("#sentence").inner_text()
-    assert sentence.startswith(f"Not sure: it looks most like a {digit['digit']} (")
-    assert {int(each) for each in re.findall(r"\ban? (\d)\b", sentence)} == set(digit["prediction_set"])
-    assert "0.0" not in sentence
-    expect(page.locator("#more")).to_have_text("")
-
-
-def test_the_sentence_names_each_doubt_once(page: Page) -> None:
-    page.route(ANSWERS, answer_with("2", doubts=["dotted", "dotted", "edge"]))
-
-    draw(page, *STROKES[4])
-
-    doubts = "it has a dot above or below it, and an edge of the picture cuts it off"
-    expect(page.locator("#sentence")).to_have_text(f"Not sure: it looks most like a 2 (>99.9 %), but {doubts}.")
 
 
 def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page: Page) -> None:

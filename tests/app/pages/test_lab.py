@@ -61,18 +61,6 @@ def test_the_layers_are_sent_again_only_after_a_change_and_need_a_key(
     assert "was released without layers.safetensors" in lacking.json()["detail"]
 
 
-def test_the_note_about_a_lab_that_could_not_be_loaded_goes_when_the_service_answers(page: Page) -> None:
-    page.context.set_offline(True)
-    draw(page, *STROKES[7])
-    button(page, "Look inside").click()
-    expect(page.locator("#look-note")).to_contain_text("The lab could not be loaded.")
-
-    page.context.set_offline(False)
-
-    expect_digit(page, 7)
-    expect(page.locator("#look-note")).to_have_text("")
-
-
 def test_nothing_is_loaded_until_the_lab_is_opened_and_the_address_remembers_that(page: Page) -> None:
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
@@ -256,8 +244,8 @@ def test_a_lab_that_cannot_be_loaded_leaves_the_answer_and_the_retry_alone(
     expect(note).not_to_be_empty()
     page.context.set_offline(False)
     expect_digit(page, 7)
-    look_inside(page)
     expect(note).to_be_empty()
+    look_inside(page)
 
 
 def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(

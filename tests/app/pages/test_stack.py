@@ -14,7 +14,6 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
-from app.pages.drawing import FOLDER
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import NEW_KEY, SHAPES, Reloading, Service
 from tests.app.pages.conftest import OpenPage
@@ -459,28 +458,6 @@ def test_a_double_click_on_confirm_looks_at_no_doubt_of_the_next_row(page: Page)
     expect(page.locator("#desk-note")).to_have_text("Type over what is selected, or press Enter to keep it.")
 
 
-def test_a_text_with_other_signs_than_digits_is_refused_with_the_reason(page: Page) -> None:
-    typed = "95□5"  # `static/stack.test.mjs` has others
-    page.route(READ, answer_with("9525", unsure=[2]))
-    stack(page, picture("a.png"), DIARY)
-    text = field(page, "a.png")
-    text.fill(typed)
-
-    for _ in range(3):
-        text.press("Enter")
-
-    expect(text).to_have_value(typed)
-    expect(text).to_have_attribute("aria-invalid", "true")
-    expect(text).to_have_accessible_error_message(
-        f"Not saved: expected only digits, and “/” between lines, received “{typed}”."
-    )
-    assert download(page)["a.png"]["checked_by"] == ""
-    text.fill("7")
-    expect(text).to_have_attribute("aria-invalid", "false")
-    text.press("Enter")
-    assert download(page)["a.png"]["text"] == "7"
-
-
 def test_the_desk_of_own_classes_takes_the_name_of_a_class(open_page: OpenPage, reloading: Reloading) -> None:
     publish_classes(reloading.root, SHAPES)
     reloading.wait_for_version(FIRST_OWN_VERSION + 1)
@@ -493,12 +470,16 @@ def test_the_desk_of_own_classes_takes_the_name_of_a_class(open_page: OpenPage, 
     expect(page.locator("#desk-reason")).to_contain_text("Check this: it looks most like ")
     text.fill("abc")
 
-    text.press("Enter")
+    for _ in range(3):
+        text.press("Enter")
 
+    expect(text).to_have_attribute("aria-invalid", "true")
     expect(text).to_have_accessible_error_message(
         f"Not saved: expected the name of a class, such as “{SHAPES[0]}”, received “abc”."
     )
+    assert download(page)["a.png"]["checked_by"] == ""
     text.fill(SHAPES[1])
+    expect(text).to_have_attribute("aria-invalid", "false")
     text.press("Enter")
     expect(field(page, "b.png")).to_be_focused()
     assert download(page)["a.png"]["class_name"] == SHAPES[1]
@@ -683,20 +664,6 @@ def test_a_drawing_in_the_lab_leads_back_to_the_drawing(page: Page) -> None:
 
     expect_digit(page, 7)
     expect(page.locator("#desk")).to_be_hidden()
-
-
-def test_a_stranger_is_no_digit_in_the_table_and_deleted_on_the_desk(page: Page) -> None:
-    letter = picture("letter.png") | {"buffer": (FOLDER / "example-letter.png").read_bytes()}
-    stack(page, letter, picture("seven.png"))
-
-    expect(field(page, "letter.png")).to_have_value(re.compile(r"^\d$"))
-    expect(rows(page).nth(0)).to_contain_text("□? check This does not look like a digit.")
-    page.keyboard.press("Delete")
-    page.keyboard.press("Enter")
-
-    expect_state(page, "2 pictures: 1 sure, 0 to check, 1 checked by you.")
-    saved = download(page)["letter.png"]
-    assert (saved["text"], saved["digit_count"], saved["checked_by"]) == ("", "0", "person")
 
 
 def test_a_stack_is_stopped_continued_extended_and_removed(page: Page) -> None:

@@ -77,11 +77,11 @@ test("several digits are one request, and one digit gets its prediction too", as
   ask();
   await wait(150);
   await sent[1].reply({ ...number(7), marks: [MARK], accept: false });
-  await sent[2].reply(prediction(7, { preprocessing: ["cropped"], accept: true }));
+  await sent[2].reply(prediction(7, { preprocessing: ["cropped"], accept: true, doubts: ["edge"] }));
 
   assert.deepEqual(urls(), [READ, READ, PREDICT]);
-  const whole = { marks: [MARK], doubts: [], accept: false, model: MODEL, ink: undefined };
-  const digit = { line: 0, ...prediction(7), preprocessing: ["cropped"], accept: false, isUnfinished: false };
+  const whole = { marks: [MARK], doubts: ["edge"], accept: false, model: MODEL, ink: undefined };
+  const digit = { line: 0, ...prediction(7), doubts: ["edge"], preprocessing: ["cropped"], accept: false, isUnfinished: false };
   assert.deepEqual(readings.at(-1), { ...whole, digits: [digit] });
   assert.equal(readings.at(-2).digits[0].accept, false); // the page never shows it as sure
 });

@@ -139,6 +139,7 @@ const probabilities = Array.from({ length: 10 }, (_, each) => nine[each] ?? 0);
 for (const [reply, words] of [
   [number([digit(7)]), "7 sure: A 7, >99.9 % sure."],
   [number([digit(4, { ...unsure, probabilities })]), `4? check: ${NOT_SURE}`],
+  [number([digit(5, { is_digit: false, accept: false })]), "□? check: This does not look like a digit."],
   [number([digit(4), digit(2)]), "42 sure: 2 digits, none of them unsure."],
   [
     number([digit(2), digit(4, { ...unsure, probabilities })], [digit(1)]),

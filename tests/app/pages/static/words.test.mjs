@@ -6,8 +6,8 @@ import { afterEach, test } from "node:test";
 import { place, preparation } from "../../../../app/pages/static/answer.js";
 import { spoken } from "../../../../app/pages/static/number.js";
 import { describe } from "../../../../app/pages/static/saliency.js";
+import { fileName } from "../../../../app/pages/static/take.js";
 import {
-  inWords,
   label,
   linesOf,
   marksSentence,
@@ -67,6 +67,10 @@ for (const [reply, words] of [
   [
     answerWithSet({ 7: 0.995 }, [7], { accept: false }),
     "unsure: 7? Not sure: it looks most like a 7 (99.5 %), but the picture shows more than that.",
+  ],
+  [
+    answerWithSet({ 2: 0.995 }, [2], { accept: false, doubts: ["dotted", "dotted", "edge"] }),
+    "unsure: 2? Not sure: it looks most like a 2 (99.5 %), but it has a dot above or below it, and an edge of the picture cuts it off.",
   ],
   [answerWithSet({ 4: 0.987 }, [4], { is_digit: false, isUnfinished: true }), "unsure: 4? So far, it may be a 4 (98.7 %)."],
   [
@@ -168,12 +172,19 @@ test("a digit of a number has a place and a description for screen readers", () 
   assert.match(plain(spoken(unsure)), /^0\?: Not sure: .* cannot rule out a 1\.$/);
 });
 
-test("the signs of doubt of a text have words for the name of a file", () => {
-  const digits = [answer({ 3: 1 }), answer({ 0: 1 }, { is_digit: false }), answer({ 4: 1 }, { accept: true })];
+test("the name of a file has all digits, with words for their doubts if it is short enough, or none", () => {
+  const [ten, unsure] = ["0123456789", "0?1?2?3?4?5?6?7?8?9?"];
 
-  const [text] = linesOf(digits.map((digit) => ({ ...digit, line: 0 })));
-
-  assert.deepEqual([text, inWords(text)], ["3?□?4", "3 unsure  no digit 4"]);
+  for (const [text, name] of [
+    ["304", "304"],
+    ["3?□?4", "3-unsure-no-digit-4"],
+    ["□?", "no-digit"],
+    [unsure, [...ten].map((digit) => `${digit}-unsure`).join("-")],
+    [unsure.repeat(6), ten.repeat(6)],
+    [unsure.repeat(22), "drawing"],
+  ]) {
+    assert.equal(fileName(text), `${name}.png`);
+  }
 });
 
 test("the preparation of a picture is one sentence", () => {

@@ -39,14 +39,12 @@ export class Answer {
 
   /** The drawing area is empty. */
   showEmpty() {
-    this.#say({ state: "empty", sentence: `${byId("hint").textContent}. The answer appears here.` });
-    this.#clear();
+    this.#sayInstead({ state: "empty", sentence: `${byId("hint").textContent}. The answer appears here.` });
   }
 
   /** A picture was sent. */
   showWaiting() {
-    this.#say({ state: "waiting", sentence: "Reading the picture." });
-    this.#clear();
+    this.#sayInstead({ state: "waiting", sentence: "Reading the picture." });
   }
 
   /** @param {object | null} prediction of what the page itself draws, or null after it */
@@ -57,8 +55,7 @@ export class Answer {
 
   /** @param {string} sentence why there is no answer */
   showProblem(sentence) {
-    this.#say({ state: "problem", sentence });
-    this.#clear();
+    this.#sayInstead({ state: "problem", sentence });
   }
 
   /**
@@ -97,7 +94,9 @@ export class Answer {
     byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }
 
-  #clear() {
+  /** Say something in place of an answer. */
+  #sayInstead(words) {
+    this.#say(words);
     this.#showBars(null);
     byId("seen").hidden = true;
   }

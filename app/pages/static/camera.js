@@ -4,14 +4,11 @@ import { element } from "./dom.js";
 
 const WANTED = { video: { facingMode: "environment", width: { ideal: 1600 }, height: { ideal: 1200 } } };
 
-/** The camera cannot be used. The message is shown on the page. */
-export class NoCamera extends Error {}
-
 /**
- * @returns {Promise<File | null>} null if no picture was taken
- * @throws {NoCamera}
+ * @param {(files: File[]) => void} open called with the photo, if one was taken
+ * @param {(sentence: string) => void} refuse says why the camera cannot be used
  */
-export async function takePhoto() {
+export async function takePhoto(open, refuse) {
   const video = element("video", { autoplay: true, muted: true, playsInline: true });
   const take = element("button", { type: "button", textContent: "Take the picture", disabled: true, autofocus: true });
   const cancel = element("button", { type: "button", textContent: "Cancel" });
@@ -26,14 +23,13 @@ export async function takePhoto() {
   cancel.addEventListener("click", () => dialog.close());
   dialog.showModal();
 
-  let problem = null;
   const stream = navigator.mediaDevices.getUserMedia(WANTED).then(
     (camera) => {
       if (dialog.open) video.srcObject = camera;
       return camera;
     },
     (error) => {
-      problem = new NoCamera(sentence(error));
+      if (dialog.open) refuse(sentence(error));
       dialog.close();
       return null;
     },
@@ -42,8 +38,9 @@ export async function takePhoto() {
   const photo = dialog.returnValue === "taken" ? picture(video) : null;
   dialog.remove();
   stream.then((camera) => camera?.getTracks().forEach((track) => track.stop())); // also one that was allowed too late
-  if (problem !== null) throw problem;
-  return photo && new File([await new Promise((resolve) => photo.toBlob(resolve, "image/jpeg", 0.92))], "Photo", { type: "image/jpeg" });
+  if (photo === null) return;
+  const content = await new Promise((resolve) => photo.toBlob(resolve, "image/jpeg", 0.92));
+  open([new File([content], "Photo", { type: "image/jpeg" })]);
 }
 
 function picture(video) {

@@ -3,8 +3,6 @@
 import { fetchWithKey } from "./api_key.js";
 import { byId } from "./dom.js";
 
-const UNREACHABLE = "The service cannot be reached.";
-
 /**
  * Follow all ways from now on.
  *
@@ -109,12 +107,6 @@ async function offerCamera() {
 
 async function takePhoto(open, refuse) {
   const camera = await import("./camera.js").catch(() => null);
-  if (camera === null) return refuse(UNREACHABLE);
-  try {
-    const photo = await camera.takePhoto();
-    if (photo !== null) open([photo]);
-  } catch (error) {
-    if (!(error instanceof camera.NoCamera)) throw error;
-    refuse(error.message);
-  }
+  if (camera === null) refuse("The service cannot be reached.");
+  else camera.takePhoto(open, refuse);
 }

@@ -13,12 +13,10 @@ export function drawGrey(canvas, rows) {
   const context = sized(canvas, rows[0].length, rows.length);
   const image = new ImageData(canvas.width, canvas.height);
   let at = 0;
-  for (const row of rows) {
-    for (const grey of row) {
-      image.data[at] = image.data[at + 1] = image.data[at + 2] = grey;
-      image.data[at + 3] = 255;
-      at += 4;
-    }
+  for (const grey of rows.flat()) {
+    image.data[at] = image.data[at + 1] = image.data[at + 2] = grey;
+    image.data[at + 3] = 255;
+    at += 4;
   }
   context.putImageData(image, 0, 0);
 }

@@ -42,7 +42,7 @@ export class Saliency {
     this.#request?.abort();
     this.#request = null;
     if (!this.#isOn || !this.#pixels) {
-      this.#clear();
+      this.#reveal(false);
       return;
     }
     const controller = new AbortController();
@@ -53,7 +53,7 @@ export class Saliency {
       this.#show(answer);
       return;
     }
-    this.#clear();
+    this.#reveal(false);
     if (answer.status === 422) {
       this.#toggle(false);
       this.offer(false);
@@ -64,18 +64,16 @@ export class Saliency {
   }
 
   #show({ digit, saliency }) {
-    byId("seen").classList.add("explained");
-    for (const id of ["saliency", "legend"]) byId(id).hidden = false;
-    byId("unexplained").textContent = "";
+    this.#reveal(true);
     drawHeat(byId("saliency"), saliency.flat(), this.#pixels.flat());
     byId("saliency").setAttribute("aria-label", describe(label(digit), saliency));
     byId("for").textContent = `supports ${label(digit)}`;
     byId("against").textContent = `speaks against ${label(digit)}`;
   }
 
-  #clear() {
-    byId("seen").classList.remove("explained");
-    for (const id of ["saliency", "legend"]) byId(id).hidden = true;
+  #reveal(isExplained) {
+    byId("seen").classList.toggle("explained", isExplained);
+    for (const id of ["saliency", "legend"]) byId(id).hidden = !isExplained;
     byId("unexplained").textContent = "";
   }
 

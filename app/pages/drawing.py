@@ -37,7 +37,7 @@ _TYPES = {
 _ACCEPTS_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 """Found in an Accept-Encoding that names gzip, unless with a weight of 0."""
 
-_MODULES = "address answer api_key boxes dom drawing files heat number requests verdict".split()
+_MODULES = ["address", "answer", "api_key", "boxes", "dom", "drawing", "files", "heat", "number", "requests", "verdict"]
 """The modules that the page needs at once, which the browser loads together."""
 
 _DIGITS = "index.html"

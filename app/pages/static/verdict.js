@@ -109,10 +109,8 @@ export function verdict(answer) {
   const { digit: best, probabilities, prediction_set: set } = answer;
   const [digit, p] = [character(answer), percent(probabilities[best])];
   if (isStranger(answer)) {
-    const [next] = others(answer, [...probabilities.keys()]);
     const sentence = names ? "This looks like none of the classes." : "This does not look like a digit.";
-    const more = `The nearest are ${label(best)}\u00a0(${p}) and ${label(next)}\u00a0(${percent(probabilities[next])}).`;
-    return { state: "stranger", digit, sentence, more };
+    return { state: "stranger", digit, sentence, more: `The nearest is ${label(best)}\u00a0(${p}).` };
   }
   if (isUnsure(answer)) return { state: "unsure", digit, sentence: doubt(answer), more: "" };
   let sentence = `${names ? label(best) : `A${a(best).slice(1)}`}, ${p} sure.`;

@@ -487,7 +487,7 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
         expect(page.locator("#canvas")).to_be_focused()
         if state != "stranger":
             button(page, "Clear").click()
-    stranger = "This does not look like a digit. The nearest are"
+    stranger = "This does not look like a digit. The nearest is"
     expect(page.locator("#announcement")).to_contain_text(stranger)
     expect(page.locator("#digit")).to_be_hidden()
     assert (colours(page.locator("#stranger")) == colours(page.locator("#pixels"))).all()
